@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration: one YAML file, every key overridable by environment, defaults for all. Immutable once loaded.
+ */
+#ifndef MINATO_CONFIG_H
+#define MINATO_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "minato/result.h"
+#include "minato/slice.h"
+
+/* Text that must never be printed: there is no formatter for it. NUL-terminated; NULL when not configured. */
+struct secret {
+    char *value;
+};
+
+enum config_anonymous { ANONYMOUS_NONE, ANONYMOUS_PULL, ANONYMOUS_PUSH };
+enum config_log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+enum config_log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
+
+struct config_list {
+    char **items;
+    unsigned count;
+};
+
+struct config {
+    struct {
+        struct config_list listen; /* "127.0.0.1:5000", "[::]:5000", ":5000" */
+        char *external_url;        /* "https://registry.example.com", or NULL: relative Locations */
+        struct secret secret;      /* signs upload sessions; NULL: one made at start (filesystem only) */
+        unsigned loops;            /* event loops; 0: one per core */
+        unsigned connections_max;
+        uint64_t max_manifest_bytes;
+        uint64_t head_timeout_ms;      /* a request's head must be complete within */
+        uint64_t idle_timeout_ms;      /* a kept connection may be silent for */
+        uint64_t body_timeout_ms;      /* a body may stall for */
+        uint64_t body_min_rate_bytes;  /* per second, measured over body_timeout; 0: no minimum */
+        uint64_t drain_timeout_ms;
+    } http;
+    struct {
+        bool delete_enabled;
+        char *driver; /* the one key below `storage:` that names a driver: "filesystem" */
+        struct {
+            char *root;
+        } filesystem;
+    } storage;
+    struct {
+        uint64_t buffer_bytes;
+        uint64_t expire_after_ms;
+        uint64_t max_blob_bytes; /* 0: no limit */
+    } uploads;
+    struct {
+        bool layers;
+        bool children;
+    } validation;
+    struct {
+        enum config_anonymous anonymous;
+        char *htpasswd_file; /* NULL: no users */
+        char *htpasswd_realm;
+    } auth;
+    struct {
+        enum config_log_level level;
+        enum config_log_format format;
+    } log;
+    struct {
+        char *listen; /* NULL: no metrics listener */
+    } metrics;
+    struct {
+        unsigned threads; /* of the pool; 0: chosen */
+    } pool;
+};
+
+/* Loads `path` (NULL: no file, defaults only), then the environment (`environ`-style array, may be NULL), then checks.
+ * On INVALID, *ret_why (initialised by the caller) holds one line per mistake: "file:line: key: what was found, what
+ * is expected". IO or NOT_FOUND if the file cannot be read. The config is freed by config_free. */
+enum result config_load(const char *path, char *const *environment, struct strbuf *ret_why,
+                        struct config **ret_config) NODISCARD;
+void config_free(struct config *config); /* accepts NULL; wipes secrets */
+
+/* "1.2.3.4:80", "[::1]:80", ":80" (all addresses) or "localhost:80" into host (empty: all) and port. INVALID else. */
+enum result config_parse_listen(struct slice text, struct slice *ret_host, uint16_t *ret_port) NODISCARD;
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The content domain: blobs, uploads, manifests, tags of repositories. Knows nothing of HTTP. Order of effects:
+ * bytes, blob link, manifest revision, tag index, tag current; index entries are fenced round each (index.h).
+ *
+ * Functions that return enum flow_next run in the calling flow: `return blob_find(f, ...)`; the outcome is that call's
+ * result. Outputs and borrowed inputs live in the flow's arena or its owner.
+ */
+#ifndef MINATO_REGISTRY_H
+#define MINATO_REGISTRY_H
+
+#include "minato/async.h"
+#include "minato/clock.h"
+#include "minato/config.h"
+#include "minato/index.h"
+#include "minato/oci.h"
+#include "minato/storage.h"
+
+struct registry;
+
+enum result registry_new(const struct config *config, struct storage *storage, struct index *index, struct pool *pool,
+                         struct clock clock, struct metrics *metrics, struct registry **ret_registry) NODISCARD;
+void registry_free(struct registry *registry); /* no flow is running in it; accepts NULL */
+/* Removes upload sessions (and their bytes) whose last activity is older than uploads.expire_after. For a job that runs
+ * now and then; the program's outcome is OK unless the store could not be listed. */
+enum flow_next registry_purge_uploads(struct flow *f, struct registry *registry);
+
+/* ---- blobs ------------------------------------------------------------------------------------------------------------ */
+
+struct blob_info {
+    struct digest digest; /* of the bytes served: what was asked for, unless a link names another algorithm's */
+    uint64_t size;
+};
+
+/* NOT_FOUND unless this repository may serve it and its bytes are there. */
+enum flow_next blob_find(struct flow *f, struct registry *registry, struct repo_name repo, const struct digest *digest,
+                         struct blob_info *ret_info);
+/* Opens `length` bytes from `offset` of a blob that blob_find found. Close with storage_close_read. */
+enum flow_next blob_open(struct flow *f, struct registry *registry, const struct blob_info *info, uint64_t offset,
+                         uint64_t length, struct storage_reader **ret_reader);
+struct storage *registry_storage(struct registry *registry);
+
+/* ---- uploads ------------------------------------------------------------------------------------------------------------ */
+
+struct upload_ref {
+    struct repo_name repo;
+    struct slice uuid;
+};
+
+/* What a writer says about the bytes it brings. */
+struct upload_body {
+    struct byte_source *source; /* NULL: none */
+    bool has_range;             /* Content-Range was given: `range` must begin at the session's offset */
+    struct byte_range range;
+    uint64_t length;            /* UINT64_MAX: not known */
+};
+
+/* Opens a session. `algorithm`: the digest it will most likely end with. */
+enum flow_next upload_create(struct flow *f, struct registry *registry, struct repo_name repo,
+                             enum digest_algorithm algorithm, struct slice *ret_uuid);
+/* Bytes received so far. NOT_FOUND: no such session of this repository, or it has expired. */
+enum flow_next upload_status(struct flow *f, struct registry *registry, struct upload_ref upload,
+                             uint64_t *ret_offset_bytes);
+/* Appends a body. *ret_offset_bytes is set on OK, RANGE and CONFLICT. RANGE: it does not begin at the offset.
+ * CONFLICT: another writer is at it. INVALID: fewer or more bytes than `range` says. TOO_LARGE: over the blob limit.
+ * When the sender goes away, what has arrived is kept for a resume. */
+enum flow_next upload_append(struct flow *f, struct registry *registry, struct upload_ref upload,
+                             const struct upload_body *body, uint64_t *ret_offset_bytes);
+/* Appends `body` (if any), verifies, publishes, and ends the session. INVALID: the digest does not hold (the session
+ * and its bytes are removed). Repeating a commit whose answer was lost is OK. Otherwise as upload_append. */
+enum flow_next upload_commit(struct flow *f, struct registry *registry, struct upload_ref upload,
+                             const struct upload_body *body, const struct digest *digest, uint64_t *ret_offset_bytes);
+enum flow_next upload_cancel(struct flow *f, struct registry *registry, struct upload_ref upload);
+
+/* The signed proof that a session is the caller's, carried in its Location as `_state` (DESIGN.md, "Uploads"). */
+struct slice upload_token_make(struct registry *registry, struct upload_ref upload, struct slice principal,
+                               struct arena *arena);
+/* DENIED unless made for this session, repository and principal, and not expired. */
+enum result upload_token_check(struct registry *registry, struct upload_ref upload, struct slice principal,
+                               struct slice token) NODISCARD;
+
+/* ---- manifests and tags ----------------------------------------------------------------------------------------------------- */
+
+struct manifest_buffer; /* bytes of a manifest, shared, immutable */
+
+struct manifest_view {
+    struct digest digest;
+    struct slice media_type;
+    struct slice bytes;
+    struct manifest_buffer *buffer; /* holds the two above: manifest_view_release when through */
+};
+
+void manifest_view_release(struct manifest_view *view); /* harmless on a zeroed one */
+
+/* By tag or digest. NOT_FOUND. UNSUPPORTED: a stored schema 1 manifest. */
+enum flow_next manifest_find(struct flow *f, struct registry *registry, struct repo_name repo,
+                             const struct reference *reference, struct manifest_view *ret_view);
+
+struct manifest_put {
+    /* in */
+    struct repo_name repo;
+    struct reference reference;
+    struct slice content_type;
+    struct slice bytes;
+    /* out */
+    struct digest digest;
+    bool has_subject;
+    struct digest subject;
+    struct slice why;        /* a sentence, on INVALID and UNSUPPORTED */
+    struct digest *missing;  /* NOT_FOUND: what it names and this repository has not */
+    size_t missing_count;
+};
+
+/* Checks, stores, publishes. INVALID: malformed, or not the digest it was put under. NOT_FOUND: see `missing`. */
+enum flow_next manifest_put(struct flow *f, struct registry *registry, struct manifest_put *put);
+
+struct tag_page {
+    struct slice *tags; /* in byte order */
+    size_t count;
+    bool has_more;
+};
+
+/* Tags after `last` (empty: from the beginning), at most `limit`. NOT_FOUND: no such repository. */
+enum flow_next tag_list(struct flow *f, struct registry *registry, struct repo_name repo, struct slice last,
+                        size_t limit, struct tag_page *ret_page);
+
+#endif
