@@ -209,17 +209,25 @@ void flow_where(const struct flow *f, const char **ret_program, const char **ret
 struct done flow_done(struct flow *f);
 /* `return flow_await(f, call(..., flow_done(f)))`: OK goes on, a failure fails the program. */
 enum flow_next flow_await(struct flow *f, enum result r) NODISCARD;
-/* The same, but any outcome goes on to the next step, which reads flow_result. */
-enum flow_next flow_await_any(struct flow *f, enum result r) NODISCARD;
-/* The same, but any outcome runs this step again, which reads flow_result. */
-enum flow_next flow_await_again(struct flow *f, enum result r) NODISCARD;
 /* Ends the program with `r`, which is not OK. */
 enum flow_next flow_fail(struct flow *f, enum result r) NODISCARD;
 /* Runs `program` with `owner` (in the flow's arena, as a rule), then the next step; a failure fails the caller. */
 enum flow_next flow_call(struct flow *f, const struct flow_program *program, void *owner) NODISCARD;
-/* The same, but the next step runs in any case and reads flow_result. */
-enum flow_next flow_call_any(struct flow *f, const struct flow_program *program, void *owner) NODISCARD;
-/* The same, but this step runs again and reads flow_result. */
-enum flow_next flow_call_again(struct flow *f, const struct flow_program *program, void *owner) NODISCARD;
+
+/* Round what a step is about to return, when a failure is not the end:
+ * `return flow_any(f, blob_find(f, ...))`: whatever the outcome, the next step runs and reads flow_result;
+ * `return flow_again(f, ...)`: whatever the outcome, this step runs again and reads flow_result. */
+enum flow_next flow_any(struct flow *f, enum flow_next next) NODISCARD;
+enum flow_next flow_again(struct flow *f, enum flow_next next) NODISCARD;
+
+static inline NODISCARD enum flow_next flow_await_any(struct flow *f, enum result r)
+{
+    return flow_any(f, flow_await(f, r));
+}
+
+static inline NODISCARD enum flow_next flow_await_again(struct flow *f, enum result r)
+{
+    return flow_again(f, flow_await(f, r));
+}
 
 #endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Pages for body bytes, from one loop's share of `uploads.buffer`: first come, first served. Loop thread only.
+ */
+#include "async_int.h"
+
+#include <stdlib.h>
+
+/* Freed pages kept for reuse: mapping and faulting in 256 KiB for each read would halve the throughput. */
+#define FREE_PAGES_MAX 8
+
+void async_int_pages_init(struct page_budget *budget, size_t bytes_max)
+{
+    *budget = (struct page_budget){.bytes_max = bytes_max < PAGE_BYTES ? PAGE_BYTES : bytes_max};
+    budget->last_waiter = &budget->first_waiter;
+}
+
+static void page_free(struct page *page)
+{
+    free(page->ptr);
+    free(page);
+}
+
+void async_int_pages_done(struct page_budget *budget)
+{
+    timer_stop(&budget->wake);
+    while (budget->free != NULL) {
+        struct page *page = budget->free;
+        budget->free = page->next;
+        page_free(page);
+    }
+}
+
+static bool has_room(const struct page_budget *budget)
+{
+    return budget->bytes_in_use + PAGE_BYTES <= budget->bytes_max;
+}
+
+static struct page *take_page(struct loop *loop, struct page_budget *budget)
+{
+    struct page *page = budget->free;
+    if (page != NULL) {
+        budget->free = page->next;
+        budget->free_count--;
+    } else {
+        page = xmalloc(sizeof(*page));
+        page->ptr = aligned_alloc(4096, PAGE_BYTES);
+        if (page->ptr == NULL)
+            abort();
+    }
+    page->start = 0;
+    page->len = 0;
+    page->next = NULL;
+    page->loop = loop;
+    budget->bytes_in_use += PAGE_BYTES;
+    return page;
+}
+
+enum result page_acquire(struct loop *loop, struct page **ret_page, struct done done)
+{
+    struct page_budget *budget = async_int_loop_pages(loop);
+    if (budget->first_waiter == NULL && has_room(budget)) {
+        *ret_page = take_page(loop, budget);
+        return OK;
+    }
+    struct page_waiter *waiter = xmalloc(sizeof(*waiter));
+    *waiter = (struct page_waiter){ret_page, done, NULL};
+    *budget->last_waiter = waiter;
+    budget->last_waiter = &waiter->next;
+    return PENDING;
+}
+
+void page_acquire_cancel(struct loop *loop, struct page **ret_page)
+{
+    struct page_budget *budget = async_int_loop_pages(loop);
+    for (struct page_waiter **at = &budget->first_waiter; *at != NULL; at = &(*at)->next) {
+        struct page_waiter *waiter = *at;
+        if (waiter->ret_page != ret_page)
+            continue;
+        *at = waiter->next;
+        if (waiter->next == NULL)
+            budget->last_waiter = at;
+        free(waiter);
+        return;
+    }
+}
+
+static void serve_waiters(struct timer *timer)
+{
+    struct page_budget *budget =
+        (struct page_budget *)(void *)((char *)timer - offsetof(struct page_budget, wake));
+    while (budget->first_waiter != NULL && has_room(budget)) {
+        struct page_waiter *waiter = budget->first_waiter;
+        budget->first_waiter = waiter->next;
+        if (waiter->next == NULL)
+            budget->last_waiter = &budget->first_waiter;
+        *waiter->ret_page = take_page(waiter->done.loop, budget);
+        struct done done = waiter->done;
+        free(waiter);
+        done_call(done, OK);
+    }
+}
+
+void page_release(struct page *page)
+{
+    if (page == NULL)
+        return;
+    struct loop *loop = page->loop;
+    struct page_budget *budget = async_int_loop_pages(loop);
+    budget->bytes_in_use -= PAGE_BYTES;
+    if (budget->free_count < FREE_PAGES_MAX) {
+        page->next = budget->free;
+        budget->free = page;
+        budget->free_count++;
+    } else {
+        page_free(page);
+    }
+    if (budget->first_waiter != NULL && !timer_is_running(&budget->wake))
+        timer_start(loop, &budget->wake, 0, serve_waiters);
+}
+
+size_t pages_in_use_bytes(const struct loop *loop)
+{
+    /* The loop is not changed: the accessor is shared with the writers. */
+    return async_int_loop_pages((struct loop *)(uintptr_t)loop)->bytes_in_use;
+}
