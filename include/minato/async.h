@@ -75,7 +75,8 @@ void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms, void
 void timer_stop(struct timer *timer);
 bool timer_is_running(const struct timer *timer);
 
-/* ---- pool: threads for what blocks -------------------------------------------------------------------------------- */
+/* ---- pool: threads for what blocks --------------------------------------------------------------------------------
+ */
 
 struct pool;
 

@@ -20,6 +20,7 @@ struct secret {
 enum config_anonymous { ANONYMOUS_NONE, ANONYMOUS_PULL, ANONYMOUS_PUSH };
 enum config_log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 enum config_log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
+enum config_index { INDEX_LOCAL };
 
 struct config_list {
     char **items;
@@ -34,10 +35,10 @@ struct config {
         unsigned loops;            /* event loops; 0: one per core */
         unsigned connections_max;
         uint64_t max_manifest_bytes;
-        uint64_t head_timeout_ms;      /* a request's head must be complete within */
-        uint64_t idle_timeout_ms;      /* a kept connection may be silent for */
-        uint64_t body_timeout_ms;      /* a body may stall for */
-        uint64_t body_min_rate_bytes;  /* per second, measured over body_timeout; 0: no minimum */
+        uint64_t head_timeout_ms;     /* a request's head must be complete within */
+        uint64_t idle_timeout_ms;     /* a kept connection may be silent for */
+        uint64_t body_timeout_ms;     /* a body may stall for */
+        uint64_t body_min_rate_bytes; /* per second, measured over body_timeout; 0: no minimum */
         uint64_t drain_timeout_ms;
     } http;
     struct {
@@ -52,6 +53,7 @@ struct config {
         uint64_t expire_after_ms;
         uint64_t max_blob_bytes; /* 0: no limit */
     } uploads;
+    enum config_index index;
     struct {
         bool layers;
         bool children;

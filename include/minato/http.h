@@ -19,19 +19,20 @@
 /* Refuses to run on a libh2o whose private structs we do not know; writes why. Call once, before any loop serves. */
 enum result http_library_check(struct strbuf *ret_why) NODISCARD;
 
-/* ---- server --------------------------------------------------------------------------------------------------------- */
+/* ---- server ---------------------------------------------------------------------------------------------------------
+ */
 
 struct http_server;
 struct http_request;
 
 struct http_settings {
-    size_t head_bytes_max;       /* request line and headers: 431 above */
-    uint64_t head_timeout_ms;    /* from the first byte of a head to its last: 408, close */
-    uint64_t idle_timeout_ms;    /* between requests: close */
-    uint64_t body_timeout_ms;    /* without a byte while a handler waits for one */
+    size_t head_bytes_max;        /* request line and headers: 431 above */
+    uint64_t head_timeout_ms;     /* from the first byte of a head to its last: 408, close */
+    uint64_t idle_timeout_ms;     /* between requests: close */
+    uint64_t body_timeout_ms;     /* without a byte while a handler waits for one */
     uint64_t body_min_rate_bytes; /* per second over each body_timeout_ms in which the handler waited; 0: none */
-    uint64_t write_timeout_ms;   /* without progress while sending: close */
-    unsigned connections_max;    /* of this loop: 503 and close above */
+    uint64_t write_timeout_ms;    /* without progress while sending: close */
+    unsigned connections_max;     /* of this loop: 503 and close above */
 };
 
 /* The handler owns `req` until http_request_done; it answers at once or later. Called when the head is complete,
@@ -54,12 +55,14 @@ enum result http_address_resolve(struct slice text, struct http_address *ret_add
 void http_address_format(const struct http_address *address, struct strbuf *out);
 /* Listens (SO_REUSEPORT). A port 0 is replaced in *address by the one the kernel chose, so that the next loop can
  * share it. May be called several times. */
-enum result http_server_listen(struct http_server *server, struct http_address *address, struct strbuf *ret_why) NODISCARD;
+enum result http_server_listen(struct http_server *server, struct http_address *address,
+                               struct strbuf *ret_why) NODISCARD;
 /* Stops accepting, closes idle connections, lets running requests finish (each answered with Connection: close),
  * closes what is left after `timeout_ms`. `drained` is called once, when no connection is left. */
 void http_server_drain(struct http_server *server, uint64_t timeout_ms, void (*drained)(void *data), void *data);
 
-/* ---- request: valid from the handler's call to http_request_done, also after the client has gone -------------------- */
+/* ---- request: valid from the handler's call to http_request_done, also after the client has gone --------------------
+ */
 
 struct slice http_request_method(const struct http_request *req);
 /* The path as sent, without the query; not decoded, starts with '/'. */
@@ -95,7 +98,8 @@ uint64_t http_request_body_bytes(const struct http_request *req); /* read so far
 void http_request_on_gone(struct http_request *req, void (*gone)(void *data), void *data);
 bool http_request_is_gone(const struct http_request *req);
 
-/* ---- reply: exactly one per request ----------------------------------------------------------------------------------- */
+/* ---- reply: exactly one per request
+ * ----------------------------------------------------------------------------------- */
 
 struct http_header {
     struct slice name; /* in lower case */

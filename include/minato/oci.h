@@ -14,7 +14,7 @@
 #include "minato/result.h"
 #include "minato/slice.h"
 
-/* ---- digest: image-spec, descriptor.md "Digests" ------------------------------------------------------------------ */
+/* ---- digest: image-spec, descriptor.md "Digests" ---------------------------------------------------------------- */
 
 enum digest_algorithm { DIGEST_SHA256, DIGEST_SHA512 };
 
@@ -26,7 +26,7 @@ struct digest {
     uint8_t bytes[DIGEST_BYTES_MAX]; /* digest_size() of them; the rest is zero */
 };
 
-/* "sha256:<64 lower-case hex>" or "sha512:<128>". UNSUPPORTED for another registered-looking algorithm, else INVALID. */
+/* "sha256:<64 lower-case hex>" or "sha512:<128>". UNSUPPORTED for another well-formed algorithm, else INVALID. */
 enum result digest_parse(struct slice text, struct digest *ret_digest) NODISCARD;
 size_t digest_size(enum digest_algorithm algorithm); /* bytes */
 struct slice digest_algorithm_name(enum digest_algorithm algorithm);
@@ -52,7 +52,7 @@ size_t digest_state_save(const struct digest_state *s, uint8_t out[DIGEST_STATE_
 enum result digest_state_load(struct digest_state *s, const uint8_t *bytes, size_t n) NODISCARD;
 void digest_of(enum digest_algorithm algorithm, struct slice bytes, struct digest *ret_digest);
 
-/* ---- names: distribution-spec, "Pulling manifests" --------------------------------------------------------------- */
+/* ---- names: distribution-spec, "Pulling manifests" -------------------------------------------------------------- */
 
 #define REPO_NAME_MAX 255
 #define TAG_MAX 128
@@ -76,7 +76,7 @@ struct reference {
 };
 enum result reference_parse(struct slice text, struct reference *ret_reference) NODISCARD;
 
-/* ---- ranges ---------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ----------------------------------------------------------------------------------------------------- */
 
 /* What a Range header (RFC 9110, 14.2) asks of a representation of `size` bytes. */
 enum range_kind {
@@ -94,12 +94,14 @@ enum range_kind range_parse(struct slice header, uint64_t size, struct byte_rang
  * "bytes <first>-<last>/<size or *>" is accepted too. INVALID otherwise. */
 enum result content_range_parse(struct slice header, struct byte_range *ret_range) NODISCARD;
 
-/* ---- media types and manifests ----------------------------------------------------------------------------------------- */
+/* ---- media types and manifests ---------------------------------------------------------------------------------- */
 
 enum manifest_kind { MANIFEST_IMAGE, MANIFEST_INDEX };
 
 #define MANIFEST_DESCRIPTORS_MAX 16384
 #define MANIFEST_JSON_DEPTH_MAX 64
+#define MANIFEST_JSON_VALUES_MAX 131072 /* of any type, in the whole document: bounds what parsing allocates */
+#define MEDIA_TYPE_MAX 255
 
 struct descriptor {
     struct slice media_type;
@@ -109,10 +111,16 @@ struct descriptor {
     bool is_nondistributable; /* a foreign or nondistributable layer: its blob need not be here */
 };
 
+struct annotation {
+    struct slice key;
+    struct slice value;
+};
+
 /* What of a manifest a registry has to know; the bytes themselves are never changed. */
 struct manifest {
     enum manifest_kind kind;
     struct slice media_type; /* the one it is served with */
+    /* As referrers list it: its own, else of an image the config's media type. May be empty. */
     struct slice artifact_type;
     bool has_config;
     struct descriptor config;
@@ -120,15 +128,20 @@ struct manifest {
     struct descriptor subject;
     struct descriptor *children; /* layers of an image, manifests of an index */
     size_t child_count;
+    struct annotation *annotations; /* of the manifest itself, as referrers list them */
+    size_t annotation_count;
 };
 
 /* Parses a manifest that came with `content_type` (may be empty: then sniffed; parameters are ignored). Everything in
  * *ret is in `arena`. INVALID with a sentence in *ret_why (static or arena text); UNSUPPORTED for schema 1 and for
- * media types that are no manifest. Limits: MANIFEST_JSON_DEPTH_MAX, MANIFEST_DESCRIPTORS_MAX. */
+ * media types that are no manifest. Both without touching *ret. Limits: MANIFEST_JSON_DEPTH_MAX,
+ * MANIFEST_JSON_VALUES_MAX, MANIFEST_DESCRIPTORS_MAX. Duplicate fields, and fields that differ from the
+ * specification's only in case, are INVALID: clients would disagree about what they mean. */
 enum result manifest_parse(struct slice bytes, struct slice content_type, struct arena *arena, struct manifest *ret,
                            struct slice *ret_why) NODISCARD;
 /* The media type to serve stored bytes with: their own "mediaType", or what their fields say they are. UNSUPPORTED
- * for schema 1, CORRUPT if it is no manifest. The result is static text or in `arena`. */
+ * for schema 1 and for a "mediaType" that we do not know, CORRUPT if it is no manifest. More lenient than
+ * manifest_parse: what an older registry accepted is served. The result is static text or in `arena`. */
 enum result manifest_sniff(struct slice bytes, struct arena *arena, struct slice *ret_media_type) NODISCARD;
 
 #endif

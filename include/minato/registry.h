@@ -25,7 +25,8 @@ void registry_free(struct registry *registry); /* no flow is running in it; acce
  * now and then; the program's outcome is OK unless the store could not be listed. */
 enum flow_next registry_purge_uploads(struct flow *f, struct registry *registry);
 
-/* ---- blobs ------------------------------------------------------------------------------------------------------------ */
+/* ---- blobs
+ * ------------------------------------------------------------------------------------------------------------ */
 
 struct blob_info {
     struct digest digest; /* of the bytes served: what was asked for, unless a link names another algorithm's */
@@ -40,7 +41,8 @@ enum flow_next blob_open(struct flow *f, struct registry *registry, const struct
                          uint64_t length, struct storage_reader **ret_reader);
 struct storage *registry_storage(struct registry *registry);
 
-/* ---- uploads ------------------------------------------------------------------------------------------------------------ */
+/* ---- uploads
+ * ------------------------------------------------------------------------------------------------------------ */
 
 struct upload_ref {
     struct repo_name repo;
@@ -52,7 +54,7 @@ struct upload_body {
     struct byte_source *source; /* NULL: none */
     bool has_range;             /* Content-Range was given: `range` must begin at the session's offset */
     struct byte_range range;
-    uint64_t length;            /* UINT64_MAX: not known */
+    uint64_t length; /* UINT64_MAX: not known */
 };
 
 /* Opens a session. `algorithm`: the digest it will most likely end with. */
@@ -79,7 +81,8 @@ struct slice upload_token_make(struct registry *registry, struct upload_ref uplo
 enum result upload_token_check(struct registry *registry, struct upload_ref upload, struct slice principal,
                                struct slice token) NODISCARD;
 
-/* ---- manifests and tags ----------------------------------------------------------------------------------------------------- */
+/* ---- manifests and tags
+ * ----------------------------------------------------------------------------------------------------- */
 
 struct manifest_buffer; /* bytes of a manifest, shared, immutable */
 
@@ -106,8 +109,8 @@ struct manifest_put {
     struct digest digest;
     bool has_subject;
     struct digest subject;
-    struct slice why;        /* a sentence, on INVALID and UNSUPPORTED */
-    struct digest *missing;  /* NOT_FOUND: what it names and this repository has not */
+    struct slice why;       /* a sentence, on INVALID and UNSUPPORTED */
+    struct digest *missing; /* NOT_FOUND: what it names and this repository has not */
     size_t missing_count;
 };
 

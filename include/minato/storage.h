@@ -44,8 +44,8 @@ void storage_close_read(struct storage *storage, struct storage_reader *reader);
 int storage_reader_fd(const struct storage *storage, const struct storage_reader *reader);
 enum result storage_presign(struct storage *storage, struct slice path, struct slice method, uint32_t expires_s,
                             struct arena *arena, struct slice *ret_url) NODISCARD;
-enum result storage_multipart_begin(struct storage *storage, struct slice path,
-                                    struct storage_multipart *ret_multipart, struct done done) NODISCARD;
+enum result storage_multipart_begin(struct storage *storage, struct slice path, struct storage_multipart *ret_multipart,
+                                    struct done done) NODISCARD;
 enum result storage_multipart_put(struct storage *storage, struct slice path, const struct storage_multipart *multipart,
                                   const struct page *pages, struct storage_part *part, struct done done) NODISCARD;
 enum result storage_multipart_sync(struct storage *storage, struct slice path,
@@ -65,7 +65,8 @@ enum result storage_rename_create(struct storage *storage, struct slice from, st
 struct byte_source *storage_reader_source(struct storage *storage, struct storage_reader *reader, struct loop *loop,
                                           struct arena *arena);
 
-/* ---- layout (the tree is drawn in src/storage/layout.c); results are in `arena` --------------------------------------- */
+/* ---- layout (the tree is drawn in src/storage/layout.c); results are in `arena`
+ * --------------------------------------- */
 
 struct slice layout_blob(struct arena *arena, const struct digest *digest);
 struct slice layout_layer_link(struct arena *arena, struct repo_name repo, const struct digest *digest);

@@ -7,7 +7,8 @@
  * "." or "..", at most 1,023 bytes; the caller guarantees it. Asynchronous calls follow async.h and may be made from
  * any loop; several may be outstanding. Unless it says otherwise, OK on a write means durable: it survives a power
  * failure at once after. Reads see every write that was acknowledged before they began. A failed or crashed write
- * leaves the old object or none, never half of one.
+ * leaves the old object, the new one or none, never half of one. What stat and get find, and what EXISTS speaks of, is
+ * durable too, unless it was written STORAGE_PUT_VOLATILE: a caller may build on it.
  */
 #ifndef MINATO_STORAGE_DRIVER_H
 #define MINATO_STORAGE_DRIVER_H
@@ -25,7 +26,7 @@
 
 enum storage_put_flags {
     STORAGE_PUT_CREATE_ONLY = 1, /* EXISTS if there is an object already; of several creators exactly one gets OK */
-    STORAGE_PUT_VOLATILE = 2,    /* need not survive a crash (a claim, an empty session) */
+    STORAGE_PUT_VOLATILE = 2, /* need not survive a crash (a claim, an empty session): it may then be gone or empty */
 };
 
 struct storage_object {
@@ -96,12 +97,13 @@ struct storage_driver {
     enum result (*put_if_match)(void *self, struct slice path, struct slice bytes, struct slice etag, struct done done);
     /* NOT_FOUND if there was none. Also removes folders that became empty. */
     enum result (*delete)(void *self, struct slice path, struct done done);
-    /* One level below `folder`, at most `limit` entries. A folder that does not exist is an empty one. */
+    /* One level below `folder`, at most `limit` entries. A folder that does not exist is an empty one. After a crash a
+     * folder may be listed that has no object left below it. */
     enum result (*list)(void *self, struct slice folder, struct slice after, size_t limit, struct arena *arena,
                         struct storage_listing *ret_listing, struct done done);
 
-    /* Opens `length` bytes from `offset` (length UINT64_MAX: to the end). RANGE if `offset` is at or past the end of a
-     * non-empty object. `ret_object` describes the whole object. */
+    /* Opens `length` bytes from `offset` (length UINT64_MAX: to the end). RANGE if `offset` is at or past the end (0 of
+     * an empty object is fine). `ret_object` describes the whole object; it may be NULL. */
     enum result (*open_read)(void *self, struct slice path, uint64_t offset, uint64_t length,
                              struct storage_object *ret_object, struct storage_reader **ret_reader, struct done done);
     /* Fills page->ptr from 0 and sets start and len; len 0 is the end of the range. One at a time. */
@@ -127,19 +129,25 @@ struct storage_driver {
                                   struct done done);
     /* Publishes at `path` exactly the parts listed, in order, size bytes in all; drops any byte beyond them.
      * NOT_FOUND if the multipart is unknown. Repeating a complete whose answer was lost is OK. With
-     * STORAGE_PUT_VOLATILE the bytes are durable but the name need not be (a rename follows). */
+     * STORAGE_PUT_VOLATILE the bytes are durable but the name need not be (a rename follows). INVALID if the parts do
+     * not follow one another from 0 to `size`; CORRUPT if the store has not got what they say. */
     enum result (*multipart_complete)(void *self, struct slice path, const struct storage_multipart *multipart,
                                       const struct storage_part *parts, size_t part_count, uint64_t size,
                                       unsigned flags, struct done done);
     /* Forgets it and its bytes; OK also if it is unknown. */
     enum result (*multipart_abort)(void *self, struct slice path, const struct storage_multipart *multipart,
                                    struct done done);
-    /* A reader of the parts written so far, for a second hash (sha512 asked for at the end). `size` bytes. (optional) */
+    /* A reader of the parts written so far, for a second hash (sha512 asked for at the end). `size` bytes. (optional)
+     */
     enum result (*multipart_open_read)(void *self, struct slice path, const struct storage_multipart *multipart,
                                        uint64_t size, struct storage_reader **ret_reader, struct done done);
-    /* (optional) Moves an object to a path that must be free: EXISTS (the source stays) if it is not. */
+    /* (optional) Moves an object to a path that must be free: EXISTS (the source stays) if it is not. Its bytes are
+     * durable already: no volatile put wrote them. */
     enum result (*rename_create)(void *self, struct slice from, struct slice to, struct done done);
 };
+
+/* Whether `path` is what the contract above calls a path. Any thread. */
+bool storage_path_is_valid(struct slice path);
 
 /* The drivers compiled in; NULL-terminated. */
 extern const struct storage_driver *const storage_drivers[];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the operator sees: structured log lines and metrics. Any thread. Nothing here blocks an event loop: lines go
- * to a bounded buffer that the pool writes out; when it is full, access lines are dropped and counted, never waited for.
+ * to a bounded buffer that the pool writes out; when it is full, access lines are dropped and counted, never waited
+ * for.
  */
 #ifndef MINATO_TELEMETRY_H
 #define MINATO_TELEMETRY_H
@@ -13,7 +14,8 @@
 #include "minato/config.h"
 #include "minato/slice.h"
 
-/* ---- log ----------------------------------------------------------------------------------------------------------- */
+/* ---- log -----------------------------------------------------------------------------------------------------------
+ */
 
 struct log;
 
@@ -50,12 +52,13 @@ bool log_is_enabled(const struct log *log, enum config_log_level level);
 void log_fields(struct log *log, enum config_log_level level, const char *event, const struct log_field *fields,
                 size_t count);
 #define log_event(log, level, event, ...)                                                                              \
-    log_fields((log), (level), (event), (const struct log_field[]){__VA_ARGS__},                                        \
+    log_fields((log), (level), (event), (const struct log_field[]){__VA_ARGS__},                                       \
                sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 /* Lines dropped because the buffer was full. */
 uint64_t log_dropped(const struct log *log);
 
-/* ---- metrics --------------------------------------------------------------------------------------------------------- */
+/* ---- metrics
+ * --------------------------------------------------------------------------------------------------------- */
 
 struct metrics;
 
@@ -76,12 +79,7 @@ enum metric_counter {
     METRIC_COUNTER_COUNT
 };
 
-enum metric_gauge {
-    METRIC_CONNECTIONS_OPEN,
-    METRIC_REQUESTS_RUNNING,
-    METRIC_PAGES_IN_USE_BYTES,
-    METRIC_GAUGE_COUNT
-};
+enum metric_gauge { METRIC_CONNECTIONS_OPEN, METRIC_REQUESTS_RUNNING, METRIC_PAGES_IN_USE_BYTES, METRIC_GAUGE_COUNT };
 
 /* Atomics, any thread; each loop writes its own cache lines (`loop_index`), readers sum. */
 struct metrics *metrics_new(unsigned loops);
@@ -90,8 +88,7 @@ void metrics_add(struct metrics *metrics, unsigned loop_index, enum metric_count
 void metrics_gauge_add(struct metrics *metrics, unsigned loop_index, enum metric_gauge gauge, int64_t delta);
 /* One answered request: counted by route, method and status class, its duration into a histogram by route. `route`
  * is one of the constants of the route table (at most 64 different ones). */
-void metrics_request(struct metrics *metrics, unsigned loop_index, const char *route, int status,
-                     uint64_t duration_us);
+void metrics_request(struct metrics *metrics, unsigned loop_index, const char *route, int status, uint64_t duration_us);
 /* The Prometheus text format, version 0.0.4, all names with prefix "minato_". */
 void metrics_render(const struct metrics *metrics, struct strbuf *out);
 

@@ -87,8 +87,7 @@ void page_acquire_cancel(struct loop *loop, struct page **ret_page)
 
 static void serve_waiters(struct timer *timer)
 {
-    struct page_budget *budget =
-        (struct page_budget *)(void *)((char *)timer - offsetof(struct page_budget, wake));
+    struct page_budget *budget = (struct page_budget *)(void *)((char *)timer - offsetof(struct page_budget, wake));
     while (budget->first_waiter != NULL && has_room(budget)) {
         struct page_waiter *waiter = budget->first_waiter;
         budget->first_waiter = waiter->next;

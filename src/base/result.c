@@ -10,21 +10,11 @@
 const char *result_name(enum result r)
 {
     static const char *const names[] = {
-        [OK] = "ok",
-        [NOT_FOUND] = "not_found",
-        [EXISTS] = "exists",
-        [INVALID] = "invalid",
-        [DENIED] = "denied",
-        [CONFLICT] = "conflict",
-        [RANGE] = "range",
-        [TOO_LARGE] = "too_large",
-        [QUOTA] = "quota",
-        [BUSY] = "busy",
-        [UNAVAILABLE] = "unavailable",
-        [UNSUPPORTED] = "unsupported",
-        [CORRUPT] = "corrupt",
-        [CANCELLED] = "cancelled",
-        [IO] = "io",
+        [OK] = "ok",           [NOT_FOUND] = "not_found",     [EXISTS] = "exists",
+        [INVALID] = "invalid", [DENIED] = "denied",           [CONFLICT] = "conflict",
+        [RANGE] = "range",     [TOO_LARGE] = "too_large",     [QUOTA] = "quota",
+        [BUSY] = "busy",       [UNAVAILABLE] = "unavailable", [UNSUPPORTED] = "unsupported",
+        [CORRUPT] = "corrupt", [CANCELLED] = "cancelled",     [IO] = "io",
         [PENDING] = "pending",
     };
     return (size_t)r < sizeof(names) / sizeof(names[0]) ? names[r] : "unknown";

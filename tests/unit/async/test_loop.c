@@ -149,8 +149,8 @@ static void run_jobs(struct loop *loop, enum pool_lane lane, unsigned threads, u
     atomic_uint running_max = 0;
     unsigned done = 0;
     for (size_t i = 0; i < 32; i++) {
-        jobs[i] = (struct work){{.work = work_on_thread, .done = work_done, .loop = loop}, &running, &running_max,
-                                &done, 32};
+        jobs[i] =
+            (struct work){{.work = work_on_thread, .done = work_done, .loop = loop}, &running, &running_max, &done, 32};
         assert_int_equal(pool_submit(pool, lane, &jobs[i].job), OK);
     }
     loop_run(loop);
@@ -183,8 +183,8 @@ static void a_full_slow_lane_is_busy(void **state)
     unsigned done = 0;
     unsigned accepted = 0;
     for (size_t i = 0; i < 8; i++) {
-        jobs[i] = (struct work){{.work = work_on_thread, .done = work_done, .loop = *state}, &running, &running_max,
-                                &done, 0};
+        jobs[i] = (struct work){
+            {.work = work_on_thread, .done = work_done, .loop = *state}, &running, &running_max, &done, 0};
         if (pool_submit(pool, POOL_SLOW, &jobs[i].job) == OK)
             accepted++;
     }

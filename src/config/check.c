@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What no single key can know: defaults that depend on other keys, and keys that contradict each other. Runs last,
+ * and only when every single value is sound.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "config_int.h"
+#include "minato/own.h"
+
+/* Four pages of 256 KiB (see async.h): with less, one upload on a loop could starve all others. */
+#define BUFFER_BYTES_PER_LOOP (1024u * 1024u)
+
+static void mistake_at(struct config_loader *l, const char *name, const char *found_and_expected)
+{
+    struct slice key_name = slice_from_cstr(name);
+    config_int_mistake(l, config_int_source(l, config_int_find_key(key_name)), key_name, "%s", found_and_expected);
+}
+
+static bool is_set(struct config_loader *l, const char *name)
+{
+    const struct config_source *source = config_int_source(l, config_int_find_key(slice_from_cstr(name)));
+    return source->file != NULL || source->variable != NULL;
+}
+
+static void check_buffer(struct config_loader *l)
+{
+    struct config *config = l->config;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t loops = config->http.loops > 0 ? config->http.loops : cores > 0 ? (uint64_t)cores : 1;
+    uint64_t needed = loops * BUFFER_BYTES_PER_LOOP;
+    if (config->uploads.buffer_bytes >= needed)
+        return;
+    if (!is_set(l, "uploads.buffer")) { /* the default grows with the machine */
+        config->uploads.buffer_bytes = needed;
+        return;
+    }
+    OWNED(strbuf_done) struct strbuf line;
+    strbuf_init(&line, 512);
+    strbuf_append(&line, SLICE("found "));
+    config_int_append_size(&line, config->uploads.buffer_bytes);
+    strbuf_append_format(&line, " for %llu event loops, expected at least 1MiB for each (or fewer http.loops)",
+                         (unsigned long long)loops);
+    mistake_at(l, "uploads.buffer", line.ptr);
+}
+
+static void check_addresses(struct config_loader *l)
+{
+    const struct config_list *listen = &l->config->http.listen;
+    const char *metrics = l->config->metrics.listen;
+    for (unsigned i = 0; i < listen->count; i++) {
+        for (unsigned j = i + 1; j < listen->count; j++)
+            if (strcmp(listen->items[i], listen->items[j]) == 0)
+                mistake_at(l, "http.listen", "found the same address twice, expected different ones");
+        if (metrics != NULL && strcmp(metrics, listen->items[i]) == 0)
+            mistake_at(l, "metrics.listen", "found an address of http.listen, expected one of its own");
+    }
+}
+
+static void check_auth(struct config_loader *l)
+{
+    struct config *config = l->config;
+    bool has_users = config->auth.htpasswd_file != NULL;
+    if (!is_set(l, "auth.anonymous"))
+        config->auth.anonymous = has_users ? ANONYMOUS_NONE : ANONYMOUS_PUSH;
+    if (config->auth.anonymous == ANONYMOUS_NONE && !has_users)
+        mistake_at(
+            l, "auth.anonymous",
+            "found none without auth.htpasswd.file, so nobody could do anything; expected pull or push, or users");
+}
+
+/* A Location is this text and a path that begins with '/'. */
+static void trim_external_url(struct config *config)
+{
+    char *url = config->http.external_url;
+    size_t len = url == NULL ? 0 : strlen(url);
+    if (len > 0 && url[len - 1] == '/')
+        url[len - 1] = '\0';
+}
+
+void config_int_check(struct config_loader *l)
+{
+    check_buffer(l);
+    check_addresses(l);
+    check_auth(l);
+    trim_external_url(l->config);
+}

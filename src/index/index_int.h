@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What an index backend is. index.c is the door and counts; a backend (local.c, later Redis) answers. The calls have
+ * the contracts of index.h; a backend that answers PENDING ends a read with index_int_count before it calls `done`.
+ */
+#ifndef MINATO_INDEX_INT_H
+#define MINATO_INDEX_INT_H
+
+#include "minato/index.h"
+
+struct index_backend {
+    const char *name;
+    void (*free)(struct index *index);
+    enum result (*read)(struct index *index, const struct index_key *key, struct index_value *ret_value,
+                        index_lease *ret_lease, struct done done);
+    enum result (*fill)(struct index *index, const struct index_key *key, const struct index_value *value,
+                        index_lease lease, struct done done);
+    enum result (*begin)(struct index *index, const struct index_key *key, index_write *ret_write, struct done done);
+    enum result (*end)(struct index *index, const struct index_key *key, index_write write, struct done done);
+};
+
+/* The first member of every backend's own struct. */
+struct index {
+    const struct index_backend *backend;
+    struct metrics *metrics;
+};
+
+void index_int_count(const struct index *index, struct done done, enum result r);
+
+#endif
