@@ -22,7 +22,7 @@
 #include "minato/result.h"
 #include "minato/slice.h"
 
-/* ---- completion ---------------------------------------------------------------------------------------------- */
+/* ---- completion ---- */
 
 struct loop;
 
@@ -37,7 +37,7 @@ static inline void done_call(struct done d, enum result r)
     d.fn(d.data, r);
 }
 
-/* ---- loop: one event loop, one thread; what is given to it runs on that thread -------------------------------- */
+/* ---- loop: one event loop, one thread; what is given to it runs on that thread ---- */
 
 /* `index` names the loop (0, 1, ..): metrics and logs. `page_bytes_max` is this loop's share of `uploads.buffer`. */
 enum result loop_new(unsigned index, size_t page_bytes_max, struct loop **ret_loop) NODISCARD;
@@ -62,7 +62,7 @@ struct loop_task {
 };
 void loop_post(struct loop *loop, struct loop_task *task);
 
-/* ---- timer ----------------------------------------------------------------------------------------------------- */
+/* ---- timer ---- */
 
 /* A one-shot timer on one loop, embedded in its owner. Zero-initialised is stopped. */
 struct timer {
@@ -102,7 +102,7 @@ enum result pool_submit(struct pool *pool, enum pool_lane lane, struct pool_job 
 /* Jobs accepted and not finished, for metrics. Any thread. */
 unsigned pool_depth(struct pool *pool, enum pool_lane lane);
 
-/* ---- pages: where body bytes live ------------------------------------------------------------------------------- */
+/* ---- pages: where body bytes live ---- */
 
 #define PAGE_BYTES (256u * 1024u)
 

@@ -98,8 +98,7 @@ uint64_t http_request_body_bytes(const struct http_request *req); /* read so far
 void http_request_on_gone(struct http_request *req, void (*gone)(void *data), void *data);
 bool http_request_is_gone(const struct http_request *req);
 
-/* ---- reply: exactly one per request
- * ----------------------------------------------------------------------------------- */
+/* ---- reply: exactly one per request ---- */
 
 struct http_header {
     struct slice name; /* in lower case */

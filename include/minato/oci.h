@@ -14,7 +14,7 @@
 #include "minato/result.h"
 #include "minato/slice.h"
 
-/* ---- digest: image-spec, descriptor.md "Digests" ---------------------------------------------------------------- */
+/* ---- digest: image-spec, descriptor.md "Digests" ---- */
 
 enum digest_algorithm { DIGEST_SHA256, DIGEST_SHA512 };
 
@@ -52,7 +52,7 @@ size_t digest_state_save(const struct digest_state *s, uint8_t out[DIGEST_STATE_
 enum result digest_state_load(struct digest_state *s, const uint8_t *bytes, size_t n) NODISCARD;
 void digest_of(enum digest_algorithm algorithm, struct slice bytes, struct digest *ret_digest);
 
-/* ---- names: distribution-spec, "Pulling manifests" -------------------------------------------------------------- */
+/* ---- names: distribution-spec, "Pulling manifests" ---- */
 
 #define REPO_NAME_MAX 255
 #define TAG_MAX 128
@@ -76,7 +76,7 @@ struct reference {
 };
 enum result reference_parse(struct slice text, struct reference *ret_reference) NODISCARD;
 
-/* ---- ranges ----------------------------------------------------------------------------------------------------- */
+/* ---- ranges ---- */
 
 /* What a Range header (RFC 9110, 14.2) asks of a representation of `size` bytes. */
 enum range_kind {
@@ -94,7 +94,7 @@ enum range_kind range_parse(struct slice header, uint64_t size, struct byte_rang
  * "bytes <first>-<last>/<size or *>" is accepted too. INVALID otherwise. */
 enum result content_range_parse(struct slice header, struct byte_range *ret_range) NODISCARD;
 
-/* ---- media types and manifests ---------------------------------------------------------------------------------- */
+/* ---- media types and manifests ---- */
 
 enum manifest_kind { MANIFEST_IMAGE, MANIFEST_INDEX };
 

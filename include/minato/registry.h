@@ -25,8 +25,7 @@ void registry_free(struct registry *registry); /* no flow is running in it; acce
  * now and then; the program's outcome is OK unless the store could not be listed. */
 enum flow_next registry_purge_uploads(struct flow *f, struct registry *registry);
 
-/* ---- blobs
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- blobs ---- */
 
 struct blob_info {
     struct digest digest; /* of the bytes served: what was asked for, unless a link names another algorithm's */
@@ -41,8 +40,7 @@ enum flow_next blob_open(struct flow *f, struct registry *registry, const struct
                          uint64_t length, struct storage_reader **ret_reader);
 struct storage *registry_storage(struct registry *registry);
 
-/* ---- uploads
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- uploads ---- */
 
 struct upload_ref {
     struct repo_name repo;
@@ -81,8 +79,7 @@ struct slice upload_token_make(struct registry *registry, struct upload_ref uplo
 enum result upload_token_check(struct registry *registry, struct upload_ref upload, struct slice principal,
                                struct slice token) NODISCARD;
 
-/* ---- manifests and tags
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- manifests and tags ---- */
 
 struct manifest_buffer; /* bytes of a manifest, shared, immutable */
 

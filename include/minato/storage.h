@@ -65,8 +65,7 @@ enum result storage_rename_create(struct storage *storage, struct slice from, st
 struct byte_source *storage_reader_source(struct storage *storage, struct storage_reader *reader, struct loop *loop,
                                           struct arena *arena);
 
-/* ---- layout (the tree is drawn in src/storage/layout.c); results are in `arena`
- * --------------------------------------- */
+/* ---- layout (the tree is drawn in src/storage/layout.c); results are in `arena` ---- */
 
 struct slice layout_blob(struct arena *arena, const struct digest *digest);
 struct slice layout_layer_link(struct arena *arena, struct repo_name repo, const struct digest *digest);

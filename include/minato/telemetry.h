@@ -14,8 +14,7 @@
 #include "minato/config.h"
 #include "minato/slice.h"
 
-/* ---- log -----------------------------------------------------------------------------------------------------------
- */
+/* ---- log ---- */
 
 struct log;
 
@@ -36,14 +35,16 @@ struct log_field {
     ((struct log_field){.name = (field_name), .kind = FIELD_KIND_NUMBER, .number = (uint64_t)(value)})
 #define FIELD_RESULT(r) FIELD_CSTR("result", result_name(r))
 
-/* Writes to file descriptor `fd` (1: standard output), from a thread-safe buffer of at most `buffer_bytes`. `pool`
- * may be NULL: then each line is written at once by the caller (start-up, tests). */
+/* Writes to file descriptor `fd` (1: standard output), from a thread-safe buffer of at most `buffer_bytes` (64 KiB at
+ * least). Until log_attach and after log_detach each line is written at once by the caller (start-up, tests). The
+ * process must ignore SIGPIPE. */
 struct log *log_new(int fd, enum config_log_level level, enum config_log_format format, size_t buffer_bytes);
-/* From now on lines of loops are written out by `pool`; `loop` runs the flush timer. Call log_detach before the pool
- * is freed. */
+/* From now on lines are written out by `pool`; `loop` runs the flush timer. */
 void log_attach(struct log *log, struct loop *loop, struct pool *pool);
+/* Writes out what is buffered. After `loop` has ended, before it and the pool are freed; runs what the loop still has
+ * to deliver. Harmless when not attached. */
 void log_detach(struct log *log);
-/* Writes out what is buffered, then frees. Accepts NULL. */
+/* Writes out what is buffered (for at most a second: a reader may have stopped), then frees. Accepts NULL. */
 void log_free(struct log *log);
 bool log_is_enabled(const struct log *log, enum config_log_level level);
 
@@ -57,8 +58,7 @@ void log_fields(struct log *log, enum config_log_level level, const char *event,
 /* Lines dropped because the buffer was full. */
 uint64_t log_dropped(const struct log *log);
 
-/* ---- metrics
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- metrics ---- */
 
 struct metrics;
 
@@ -69,6 +69,7 @@ enum metric_counter {
     METRIC_RESPONSE_BYTES,
     METRIC_AUTH_FAILURES,
     METRIC_AUTH_REFUSED_BUSY,
+    METRIC_AUTH_RELOADS_FAILED, /* a changed password file was broken, the old one stays */
     METRIC_UPLOADS_STARTED,
     METRIC_UPLOADS_COMPLETED,
     METRIC_UPLOADS_FAILED,
@@ -86,10 +87,10 @@ struct metrics *metrics_new(unsigned loops);
 void metrics_free(struct metrics *metrics);
 void metrics_add(struct metrics *metrics, unsigned loop_index, enum metric_counter counter, uint64_t n);
 void metrics_gauge_add(struct metrics *metrics, unsigned loop_index, enum metric_gauge gauge, int64_t delta);
-/* One answered request: counted by route, method and status class, its duration into a histogram by route. `route`
- * is one of the constants of the route table (at most 64 different ones). */
+/* One answered request: counted by route and status class, its duration into a histogram by route. `route` is one of
+ * the constants of the route table (any over 64 different ones are counted as "other"). */
 void metrics_request(struct metrics *metrics, unsigned loop_index, const char *route, int status, uint64_t duration_us);
-/* The Prometheus text format, version 0.0.4, all names with prefix "minato_". */
+/* The Prometheus text format, version 0.0.4, all names with prefix "minato_". Reads /proc: some 20 us. */
 void metrics_render(const struct metrics *metrics, struct strbuf *out);
 
 #endif

@@ -65,7 +65,7 @@ struct local_index {
     struct shard *shards;
 };
 
-/* ---- keys ------------------------------------------------------------------------------------------------------- */
+/* ---- keys ---- */
 
 /* A key's bytes: kind, length of the repository's name, then both texts. No two keys have the same. */
 struct packed_key {
@@ -99,7 +99,7 @@ static struct stripe *stripe_of(struct shard *shard, const struct packed_key *ke
     return &shard->stripes[(key->hash >> 48) & (STRIPES - 1)];
 }
 
-/* ---- values, under the shard's lock ----------------------------------------------------------------------------- */
+/* ---- values, under the shard's lock ---- */
 
 /* The link that points to the entry of `key`, or to NULL at the end of its bucket. */
 static struct entry **find(struct shard *shard, const struct packed_key *key)
@@ -160,7 +160,7 @@ static void put_in(struct shard *shard, struct entry *e)
     shard->ring[shard->count++] = e;
 }
 
-/* ---- writes, under the shard's lock ----------------------------------------------------------------------------- */
+/* ---- writes, under the shard's lock ---- */
 
 /* Whether a write of this key is under way; forgets those of the stripe that expired. */
 static bool is_being_written(const struct local_index *index, struct shard *shard, struct stripe *stripe, uint64_t hash)
@@ -186,7 +186,7 @@ static bool is_being_written(const struct local_index *index, struct shard *shar
     return is_written;
 }
 
-/* ---- the calls -------------------------------------------------------------------------------------------------- */
+/* ---- the calls ---- */
 
 static enum result local_read(struct index *base, const struct index_key *key, struct index_value *ret_value,
                               index_lease *ret_lease, struct done done)
@@ -302,7 +302,7 @@ static enum result local_end(struct index *base, const struct index_key *key, in
     return OK;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void local_free(struct index *base)
 {

@@ -30,7 +30,7 @@ _Static_assert(sizeof(SHA256_CTX) <= sizeof(((struct digest_state *)0)->words), 
 _Static_assert(sizeof(SHA512_CTX) <= sizeof(((struct digest_state *)0)->words), "SHA512_CTX fits");
 _Static_assert(SAVED_HEAD + CHAIN_WORDS * 8 + SHA512_CBLOCK - 1 + SAVED_CHECK <= DIGEST_STATE_SAVED_MAX, "saved fits");
 
-/* ---- text ------------------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 size_t digest_size(enum digest_algorithm algorithm)
 {
@@ -113,7 +113,7 @@ bool digest_equal(const struct digest *a, const struct digest *b)
     return a->algorithm == b->algorithm && memcmp(a->bytes, b->bytes, digest_size(a->algorithm)) == 0;
 }
 
-/* ---- hashing ---------------------------------------------------------------------------------------------------- */
+/* ---- hashing ---- */
 
 void digest_state_init(struct digest_state *s, enum digest_algorithm algorithm)
 {
@@ -154,7 +154,7 @@ void digest_of(enum digest_algorithm algorithm, struct slice bytes, struct diges
     digest_state_final(&s, ret_digest);
 }
 
-/* ---- saving ----------------------------------------------------------------------------------------------------- */
+/* ---- saving ---- */
 
 static uint8_t *put_number(uint8_t *p, uint64_t value, size_t bytes)
 {

@@ -29,7 +29,7 @@ static struct slice shortened(struct slice s)
     return slice_of(s.ptr, s.len < WHY_TEXT_MAX ? s.len : WHY_TEXT_MAX);
 }
 
-/* ---- fields ----------------------------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 static enum result check_spelling(struct parse *p, json_t *object, const char *where, const char *const *names,
                                   size_t count)
@@ -153,7 +153,7 @@ static enum result read_annotations(struct parse *p, json_t *document, struct ma
     return OK;
 }
 
-/* ---- type ------------------------------------------------------------------------------------------------------- */
+/* ---- type ---- */
 
 static bool is_schema1(json_t *document)
 {
@@ -218,7 +218,7 @@ static enum result check_one_kind(struct parse *p, json_t *document, enum manife
     return OK;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static enum result read_image(struct parse *p, json_t *document, struct manifest *m)
 {

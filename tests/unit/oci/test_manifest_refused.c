@@ -73,16 +73,8 @@ static void duplicate_fields_are_invalid(void **state)
 static void fields_that_go_clients_would_take_for_others_are_invalid(void **state)
 {
     (void)state;
-    static const char *const fields[] = {"Layers",
-                                         "MANIFESTS",
-                                         "Config",
-                                         "mediatype",
-                                         "Subject",
-                                         "schemaversion",
-                                         "layer\xc5\xbf",
-                                         "\xc5\xbf"
-                                         "ubject",
-                                         "fslayers"};
+    static const char *const fields[] = {"Layers",        "MANIFESTS",     "Config",         "mediatype", "Subject",
+                                         "schemaversion", "layer\xc5\xbf", "\305\277ubject", "fslayers"};
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); ++i) {
         char json[1024];
         (void)snprintf(json, sizeof(json), "{" V2 "," CONFIG "," LAYERS ",\"%s\":null}", fields[i]);
