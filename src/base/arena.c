@@ -86,7 +86,7 @@ void *arena_alloc(struct arena *a, size_t bytes)
 {
     if (bytes > SIZE_MAX - ALIGNMENT)
         abort();
-    size_t rounded = (bytes + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+    size_t rounded = ((bytes == 0 ? 1 : bytes) + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
     if (rounded > a->left) {
         if (rounded > LARGE_BYTES)
             return alloc_large(a, rounded);

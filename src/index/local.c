@@ -6,7 +6,8 @@
  * A shard's lock guards all of it:
  *     buckets, ring   values by key, and the same values in the order the clock hand evicts them
  *     stripes         by key hash: a version, which every begin and end raises, and the writes under way
- * A lease is the version of the key's stripe. A fill with an older one has seen a store that somebody wrote to since.
+ * A lease is the version of the key's stripe, given only while nobody writes the key. A fill with an older one may have
+ * seen a store that somebody wrote to since.
  * Keys that share a stripe only cost each other a refused fill; so no memory is needed per lease, and clients that
  * read a million absent names evict nothing.
  */
@@ -53,6 +54,7 @@ struct shard {
     uint32_t count_max;
     uint32_t hand;
     uint32_t write_count;
+    uint64_t sweep_after_ms;
     index_write last_write;
     struct stripe stripes[STRIPES];
 };
@@ -162,28 +164,43 @@ static void put_in(struct shard *shard, struct entry *e)
 
 /* ---- writes, under the shard's lock ---- */
 
-/* Whether a write of this key is under way; forgets those of the stripe that expired. */
+static void forget_expired_writes(struct shard *shard, struct stripe *stripe, uint64_t now_ms)
+{
+    if (stripe->closed_until_ms <= now_ms)
+        stripe->closed_until_ms = 0;
+    struct write **link = &stripe->writes;
+    while (*link != NULL) {
+        struct write *w = *link;
+        if (w->expires_ms > now_ms) {
+            link = &w->next;
+            continue;
+        }
+        *link = w->next;
+        --shard->write_count;
+        free(w);
+    }
+}
+
 static bool is_being_written(const struct local_index *index, struct shard *shard, struct stripe *stripe, uint64_t hash)
 {
     if (stripe->writes == NULL && stripe->closed_until_ms == 0)
         return false; /* the common case does not ask for the time */
-    uint64_t now_ms = clock_monotonic_ms(index->clock);
-    if (stripe->closed_until_ms <= now_ms)
-        stripe->closed_until_ms = 0;
+    forget_expired_writes(shard, stripe, clock_monotonic_ms(index->clock));
     bool is_written = stripe->closed_until_ms != 0;
-    struct write **link = &stripe->writes;
-    while (*link != NULL) {
-        struct write *w = *link;
-        if (w->expires_ms <= now_ms) {
-            *link = w->next;
-            --shard->write_count;
-            free(w);
-            continue;
-        }
-        is_written = is_written || w->hash == hash;
-        link = &w->next;
-    }
+    for (const struct write *w = stripe->writes; w != NULL && !is_written; w = w->next)
+        is_written = w->hash == hash;
     return is_written;
+}
+
+/* Whether one more write can be kept. Writes that never ended are looked for once a second at most. */
+static bool has_room_for_write(struct shard *shard, uint64_t now_ms)
+{
+    if (shard->write_count == WRITES_MAX && shard->sweep_after_ms <= now_ms) {
+        shard->sweep_after_ms = now_ms + 1000;
+        for (unsigned i = 0; i < STRIPES; ++i)
+            forget_expired_writes(shard, &shard->stripes[i], now_ms);
+    }
+    return shard->write_count < WRITES_MAX;
 }
 
 /* ---- the calls ---- */
@@ -230,8 +247,7 @@ static enum result local_fill(struct index *base, const struct index_key *key, c
     struct entry *fresh = entry_new(&packed, value);
     struct entry *old = NULL;
     pthread_mutex_lock(&shard->lock);
-    struct stripe *stripe = stripe_of(shard, &packed);
-    if (stripe->version == lease && !is_being_written(index, shard, stripe, packed.hash)) {
+    if (stripe_of(shard, &packed)->version == lease) {
         old = take_out(shard, &packed);
         if (old == NULL && shard->count == shard->count_max)
             old = take_out_least_used(shard);
@@ -254,14 +270,15 @@ static enum result local_begin(struct index *base, const struct index_key *key, 
         return INVALID;
     struct shard *shard = shard_of(index, &packed);
     struct write *write = xmalloc(sizeof(*write));
-    uint64_t expires_ms = clock_monotonic_ms(index->clock) + INDEX_WRITE_MAX_MS;
+    uint64_t now_ms = clock_monotonic_ms(index->clock);
+    uint64_t expires_ms = now_ms + INDEX_WRITE_MAX_MS;
     pthread_mutex_lock(&shard->lock);
     struct stripe *stripe = stripe_of(shard, &packed);
-    (void)is_being_written(index, shard, stripe, packed.hash);
+    forget_expired_writes(shard, stripe, now_ms);
     ++stripe->version;
     struct entry *old = take_out(shard, &packed);
     *ret_write = ++shard->last_write;
-    if (shard->write_count < WRITES_MAX) {
+    if (has_room_for_write(shard, now_ms)) {
         *write = (struct write){stripe->writes, packed.hash, *ret_write, expires_ms};
         stripe->writes = write;
         ++shard->write_count;
