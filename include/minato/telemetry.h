@@ -90,7 +90,7 @@ void metrics_gauge_add(struct metrics *metrics, unsigned loop_index, enum metric
 /* One answered request: counted by route and status class, its duration into a histogram by route. `route` is one of
  * the constants of the route table (any over 64 different ones are counted as "other"). */
 void metrics_request(struct metrics *metrics, unsigned loop_index, const char *route, int status, uint64_t duration_us);
-/* The Prometheus text format, version 0.0.4, all names with prefix "minato_". Reads /proc: some 20 us. */
+/* The Prometheus text format, version 0.0.4, all names with prefix "minato_". Reads /proc: about 0.1 ms. */
 void metrics_render(const struct metrics *metrics, struct strbuf *out);
 
 #endif
