@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of src/http share: the server of one loop, a request, its reply, and the seam behind which a
+ * protocol carries them (struct http_carrier). HTTP/1.1 is in http1.h; nothing here knows it.
+ */
+#ifndef MINATO_HTTP_INT_H
+#define MINATO_HTTP_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "minato/http.h"
+
+struct http1_connection;
+struct http_listener;
+struct st_h2o_socket_t;
+
+/* ---- server ---- */
+
+/* One read of a head takes at most this much, so no more of a body than this is held before the handler asks. */
+#define HTTP_HEAD_READ_BYTES (16u * 1024u)
+#define HTTP_DATE_SIZE 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and a NUL */
+
+struct http_server {
+    struct loop *loop;
+    struct http_settings settings;
+    struct pool *pool;
+    struct metrics *metrics; /* may be NULL */
+    http_handler *handler;
+    void *handler_data;
+
+    struct http_listener *listeners;
+    struct timer accept_timer; /* running: out of file descriptors, not accepting */
+    struct http1_connection *connections;
+    unsigned connection_count;
+    unsigned request_count; /* requests outlive their connections */
+
+    /* Sees peers go away that have unread bytes in the kernel, which libh2o cannot poll for (transport.c). */
+    int gone_epoll;
+    struct st_h2o_socket_t *gone_socket;
+
+    char *scratch; /* HTTP_HEAD_READ_BYTES: heads are read here, so idle connections hold no buffer */
+    char date[HTTP_DATE_SIZE];
+    time_t date_second;
+    bool may_sendfile;
+
+    bool draining;
+    struct timer drain_timer;
+    void (*drained)(void *data);
+    void *drained_data;
+};
+
+/* Takes over the non-blocking socket `fd` of a client. */
+void http_int_server_adopt(struct http_server *server, int fd, const struct http_address *peer);
+/* A connection or request has ended: reports the drain when it was the last. */
+void http_int_server_ended(struct http_server *server);
+void http_int_server_count(struct http_server *server, enum metric_counter counter, uint64_t n);
+void http_int_server_gauge(struct http_server *server, enum metric_gauge gauge, int64_t delta);
+/* The value of a Date header, made once a second. */
+struct slice http_int_server_date(struct http_server *server);
+void http_int_listeners_close(struct http_server *server);
+
+/* ---- request ------------------------------------------------------------------------------------------------------
+ */
+
+enum http_reply_state { REPLY_NONE, REPLY_BEGUN, REPLY_COMPLETE };
+enum http_reply_kind { REPLY_BYTES, REPLY_FILE, REPLY_STREAM };
+
+struct http_reply {
+    enum http_reply_state state;
+    enum http_reply_kind kind;
+    int status;
+    bool is_bodiless;                  /* HEAD, 204, 304: only the head goes out */
+    const struct http_header *headers; /* only until the carrier's `reply` has returned */
+    size_t header_count;
+    uint64_t length; /* what Content-Length says */
+    struct slice bytes;
+    int fd;
+    uint64_t offset;
+    struct byte_source *source;
+    struct done done;
+    uint64_t sent; /* bytes of the body handed to the kernel */
+};
+
+struct http_request;
+
+/* What a protocol does for a request. All on the loop. */
+struct http_carrier {
+    enum result (*body_read)(struct http_request *req, struct page **ret_page, struct done done);
+    /* Sends req->reply, completing as the door says. */
+    enum result (*reply)(struct http_request *req);
+    /* The handler is through: the request is about to be freed, with a reply made or the client gone. Not called once
+     * `stream` is NULL. */
+    void (*detach)(struct http_request *req);
+    /* After that, with what was the request's stream: go on with the next one. */
+    void (*resume)(void *stream);
+};
+
+struct http_field {
+    struct slice name; /* in lower case */
+    struct slice value;
+};
+
+struct http_request {
+    struct arena arena; /* holds this struct too */
+    struct http_server *server;
+    const struct http_carrier *carrier;
+    void *stream; /* the carrier's; NULL once the client has gone */
+    struct byte_source body;
+    struct slice method;
+    struct slice path;
+    struct slice query;
+    struct slice host;
+    struct slice peer;
+    struct slice protocol;
+    struct http_field *fields;
+    size_t field_count;
+    bool is_secure;
+    bool has_body;
+    uint64_t content_length; /* UINT64_MAX: unknown */
+    uint64_t body_bytes;
+    uint64_t begun_ms;
+    void (*gone)(void *data);
+    void *gone_data;
+    bool is_gone;
+    struct http_reply reply;
+};
+
+/* A request in its own arena, without a head. */
+struct http_request *http_int_request_new(struct http_server *server, const struct http_carrier *carrier);
+/* Counts and frees it. */
+void http_int_request_free(struct http_request *req);
+
+/* ---- reply --------------------------------------------------------------------------------------------------------
+ */
+
+/* "Not Found"; "Status" for what is not in the table. */
+const char *http_int_reason(int status);
+/* `length` bytes of `fd` from `offset`, read by the pool into pages, for connections that cannot sendfile. */
+struct byte_source *http_int_file_source_new(struct http_request *req, int fd, uint64_t offset, uint64_t length);
+
+#endif

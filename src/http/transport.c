@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A client's socket on libh2o's event loop. libh2o only polls: reads and writes are our own, so that a read never takes
+ * more than was asked for (its own loop reads until the kernel is empty) and a write completes at once when it can.
+ *
+ * A peer that goes away while its bytes are unread cannot be seen by libh2o, which polls for EPOLLIN alone and would be
+ * woken for ever by those bytes. Such sockets are taken out of it and put into a second epoll instance that waits for
+ * EPOLLRDHUP; that instance is itself a descriptor in the loop. Loop thread only.
+ */
+#include "transport.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <h2o.h>
+
+#define GONE_EVENTS_A_TURN 64
+
+/* ---- reading ---- */
+
+static void on_readable(h2o_socket_t *sock, const char *err)
+{
+    struct transport *t = sock->data;
+    (void)err; /* with dont_read libh2o reports readiness only */
+    t->events->readable(t->owner);
+}
+
+enum result http_int_transport_read(struct transport *t, void *buf, size_t n, size_t *ret_n)
+{
+    ssize_t got;
+    do {
+        got = read(t->fd, buf, n);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        *ret_n = (size_t)got;
+        return OK;
+    }
+    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? PENDING : CANCELLED;
+}
+
+bool http_int_transport_has_bytes(struct transport *t)
+{
+    char byte;
+    return recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static void leave_mode(struct transport *t)
+{
+    if (t->mode == TRANSPORT_READING)
+        h2o_socket_read_stop(t->sock);
+    else if (t->mode == TRANSPORT_WATCHING)
+        (void)epoll_ctl(t->server->gone_epoll, EPOLL_CTL_DEL, t->fd, NULL);
+    t->mode = TRANSPORT_QUIET;
+}
+
+void http_int_transport_want_read(struct transport *t)
+{
+    if (t->mode == TRANSPORT_READING)
+        return;
+    leave_mode(t);
+    h2o_socket_read_start(t->sock, on_readable);
+    t->mode = TRANSPORT_READING;
+}
+
+void http_int_transport_watch_gone(struct transport *t)
+{
+    if (t->mode == TRANSPORT_WATCHING)
+        return;
+    leave_mode(t);
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data = {.ptr = t}};
+    /* Out of memory or watches: the next read or write will find out. */
+    if (epoll_ctl(t->server->gone_epoll, EPOLL_CTL_ADD, t->fd, &event) == 0)
+        t->mode = TRANSPORT_WATCHING;
+}
+
+static void on_gone_ready(h2o_socket_t *sock, const char *err)
+{
+    struct http_server *server = sock->data;
+    (void)err;
+    /* One at a time: handling an event may close other watched sockets. */
+    for (int i = 0; i < GONE_EVENTS_A_TURN; i++) {
+        struct epoll_event event;
+        if (epoll_wait(server->gone_epoll, &event, 1, 0) != 1)
+            return;
+        struct transport *t = event.data.ptr;
+        t->events->gone(t->owner);
+    }
+}
+
+enum result http_int_gone_watch_init(struct http_server *server)
+{
+    server->gone_epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (server->gone_epoll < 0)
+        return result_from_errno(errno);
+    server->gone_socket =
+        h2o_evloop_socket_create(loop_native(server->loop), server->gone_epoll, H2O_SOCKET_FLAG_DONT_READ);
+    server->gone_socket->data = server;
+    h2o_socket_read_start(server->gone_socket, on_gone_ready);
+    return OK;
+}
+
+void http_int_gone_watch_done(struct http_server *server)
+{
+    if (server->gone_socket == NULL)
+        return;
+    h2o_socket_read_stop(server->gone_socket);
+    h2o_socket_close(server->gone_socket); /* closes gone_epoll */
+    server->gone_socket = NULL;
+}
+
+/* ---- writing ---- */
+
+static void arm_write_timer(struct transport *t);
+
+static void advance_iov(struct transport *t, size_t n)
+{
+    t->written_bytes += n;
+    while (t->iov_first < t->iov_count && n >= t->iov[t->iov_first].iov_len)
+        n -= t->iov[t->iov_first++].iov_len;
+    if (n > 0) {
+        struct iovec *v = &t->iov[t->iov_first];
+        v->iov_base = (char *)v->iov_base + n;
+        v->iov_len -= n;
+    }
+}
+
+/* OK: all of it is with the kernel. PENDING: the rest has to wait. */
+static enum result send_iov(struct transport *t)
+{
+    while (t->iov_first < t->iov_count) {
+        struct msghdr message = {.msg_iov = &t->iov[t->iov_first], .msg_iovlen = t->iov_count - t->iov_first};
+        ssize_t n = sendmsg(t->fd, &message, MSG_NOSIGNAL);
+        if (n >= 0)
+            advance_iov(t, (size_t)n);
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return PENDING;
+        else if (errno != EINTR)
+            return CANCELLED;
+    }
+    return OK;
+}
+
+static void end_write(struct transport *t, enum result r)
+{
+    timer_stop(&t->write_timer);
+    t->is_writing = false;
+    t->events->written(t->owner, r);
+}
+
+static void on_writable(h2o_socket_t *sock, const char *err)
+{
+    struct transport *t = sock->data;
+    uint64_t before = t->written_bytes;
+    enum result r = err != NULL ? CANCELLED : send_iov(t);
+    if (r != PENDING) {
+        end_write(t, r);
+        return;
+    }
+    if (t->written_bytes != before)
+        arm_write_timer(t);
+    h2o_socket_notify_write(t->sock, on_writable);
+}
+
+static void on_write_timeout(struct timer *timer)
+{
+    struct transport *t = H2O_STRUCT_FROM_MEMBER(struct transport, write_timer, timer);
+    end_write(t, CANCELLED);
+}
+
+static void arm_write_timer(struct transport *t)
+{
+    timer_start(t->server->loop, &t->write_timer, t->server->settings.write_timeout_ms, on_write_timeout);
+}
+
+static enum result wait_writable(struct transport *t)
+{
+    t->is_writing = true;
+    arm_write_timer(t);
+    h2o_socket_notify_write(t->sock, on_writable);
+    return PENDING;
+}
+
+enum result http_int_transport_wait_writable(struct transport *t)
+{
+    t->written_bytes = 0;
+    t->iov_first = 0;
+    t->iov_count = 0;
+    return wait_writable(t);
+}
+
+enum result http_int_transport_write(struct transport *t, const struct iovec *iov, unsigned count)
+{
+    t->written_bytes = 0;
+    t->iov_first = 0;
+    t->iov_count = count;
+    memcpy(t->iov, iov, count * sizeof(*iov));
+    enum result r = send_iov(t);
+    return r == PENDING ? wait_writable(t) : r;
+}
+
+bool http_int_transport_is_plain(const struct transport *t)
+{
+    return t->sock->ssl == NULL;
+}
+
+/* ---- life ---- */
+
+void http_int_transport_init(struct transport *t, struct http_server *server, int fd,
+                             const struct transport_events *events, void *owner)
+{
+    *t = (struct transport){.server = server, .fd = fd, .events = events, .owner = owner};
+    t->sock = h2o_evloop_socket_create(loop_native(server->loop), fd,
+                                       H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION | H2O_SOCKET_FLAG_DONT_READ);
+    t->sock->data = t;
+}
+
+void http_int_transport_shutdown_write(struct transport *t)
+{
+    (void)shutdown(t->fd, SHUT_WR);
+}
+
+void http_int_transport_abort(struct transport *t)
+{
+    timer_stop(&t->write_timer);
+    t->is_writing = false;
+    leave_mode(t);
+    (void)shutdown(t->fd, SHUT_RDWR);
+}
+
+void http_int_transport_close(struct transport *t)
+{
+    timer_stop(&t->write_timer);
+    t->is_writing = false;
+    leave_mode(t);
+    h2o_socket_close(t->sock);
+    t->sock = NULL;
+    t->fd = -1;
+}
