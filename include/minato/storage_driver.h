@@ -127,7 +127,8 @@ struct storage_driver {
     /* Makes the parts acknowledged so far durable (a no-op where part_put already is). */
     enum result (*multipart_sync)(void *self, struct slice path, const struct storage_multipart *multipart,
                                   struct done done);
-    /* Publishes at `path` exactly the parts listed, in order, size bytes in all; drops any byte beyond them.
+    /* Publishes at `path` exactly the parts listed, in order, size bytes in all; drops any byte beyond them. Where
+     * parts may have any size, one listed may stand for several that were put side by side.
      * NOT_FOUND if the multipart is unknown. Repeating a complete whose answer was lost is OK. With
      * STORAGE_PUT_VOLATILE the bytes are durable but the name need not be (a rename follows). INVALID if the parts do
      * not follow one another from 0 to `size`; CORRUPT if the store has not got what they say. */

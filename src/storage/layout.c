@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where everything lies in the store: the only code that builds paths. Pure, any thread. The names that go in have been
+ * parsed (oci.h), so what comes out is a path as storage_driver.h defines it.
+ *
+ *   docker/registry/v2/                                     Docker Registry's tree: it can read it and we can read its
+ *     blobs/<alg>/<2 hex>/<hex>/data                        the bytes of a blob or manifest
+ *     repositories/<name>/
+ *       _layers/<alg>/<hex>/link                            this repository may serve this blob
+ *       _manifests/revisions/<alg>/<hex>/link               this repository has this manifest
+ *       _manifests/tags/<tag>/current/link                  what the tag names now
+ *       _manifests/tags/<tag>/index/<alg>/<hex>/link        what it has ever named
+ *   minato/                                                 ours; never below a repository, whose deletion, lifecycle
+ *     uploads/<uuid>/<seq, ten digits>                      rules and purgers would take shared bytes away
+ *     bytes/<uuid>                                          bytes whose digest is not known yet
+ *
+ * A link is an object that holds "<alg>:<hex>" of its target. The filesystem driver keeps `tmp`, `parts` and `lock` of
+ * its own below minato/; no path made here collides with them.
+ */
+#include "minato/storage.h"
+
+#include <inttypes.h>
+
+#define BLOBS "docker/registry/v2/blobs/"
+#define REPOSITORIES "docker/registry/v2/repositories/"
+#define UPLOADS "minato/uploads"
+#define BYTES "minato/bytes"
+
+/* A digest as the tree spells it: "<alg>/<hex>". */
+struct digest_path {
+    struct slice algorithm;
+    struct slice hex;
+    char text[DIGEST_TEXT_MAX];
+};
+
+static void digest_path_init(struct digest_path *p, const struct digest *digest)
+{
+    size_t length = digest_format(digest, p->text);
+    p->algorithm = digest_algorithm_name(digest->algorithm);
+    p->hex = slice_from(slice_of(p->text, length), p->algorithm.len + 1);
+}
+
+struct slice layout_blob(struct arena *arena, const struct digest *digest)
+{
+    struct digest_path d;
+    digest_path_init(&d, digest);
+    return arena_format(arena, BLOBS "%.*s/%.2s/%.*s/data", SLICE_ARG(d.algorithm), d.hex.ptr, SLICE_ARG(d.hex));
+}
+
+struct slice layout_repository_folder(struct arena *arena, struct repo_name repo)
+{
+    return arena_format(arena, REPOSITORIES "%.*s", SLICE_ARG(repo.text));
+}
+
+struct slice layout_layer_link(struct arena *arena, struct repo_name repo, const struct digest *digest)
+{
+    struct digest_path d;
+    digest_path_init(&d, digest);
+    return arena_format(arena, REPOSITORIES "%.*s/_layers/%.*s/%.*s/link", SLICE_ARG(repo.text), SLICE_ARG(d.algorithm),
+                        SLICE_ARG(d.hex));
+}
+
+struct slice layout_revision_link(struct arena *arena, struct repo_name repo, const struct digest *digest)
+{
+    struct digest_path d;
+    digest_path_init(&d, digest);
+    return arena_format(arena, REPOSITORIES "%.*s/_manifests/revisions/%.*s/%.*s/link", SLICE_ARG(repo.text),
+                        SLICE_ARG(d.algorithm), SLICE_ARG(d.hex));
+}
+
+struct slice layout_tags_folder(struct arena *arena, struct repo_name repo)
+{
+    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags", SLICE_ARG(repo.text));
+}
+
+struct slice layout_tag_current(struct arena *arena, struct repo_name repo, struct tag tag)
+{
+    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags/%.*s/current/link", SLICE_ARG(repo.text),
+                        SLICE_ARG(tag.text));
+}
+
+struct slice layout_tag_index(struct arena *arena, struct repo_name repo, struct tag tag, const struct digest *digest)
+{
+    struct digest_path d;
+    digest_path_init(&d, digest);
+    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags/%.*s/index/%.*s/%.*s/link", SLICE_ARG(repo.text),
+                        SLICE_ARG(tag.text), SLICE_ARG(d.algorithm), SLICE_ARG(d.hex));
+}
+
+struct slice layout_uploads_folder(struct arena *arena)
+{
+    (void)arena;
+    return SLICE(UPLOADS);
+}
+
+struct slice layout_upload_folder(struct arena *arena, struct slice uuid)
+{
+    return arena_format(arena, UPLOADS "/%.*s", SLICE_ARG(uuid));
+}
+
+struct slice layout_upload_state(struct arena *arena, struct slice uuid, uint32_t seq)
+{
+    /* Ten digits: the store's byte order of a session's states is their order in time. */
+    return arena_format(arena, UPLOADS "/%.*s/%010" PRIu32, SLICE_ARG(uuid), seq);
+}
+
+struct slice layout_bytes(struct arena *arena, struct slice uuid)
+{
+    return arena_format(arena, BYTES "/%.*s", SLICE_ARG(uuid));
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The door to the store: one driver, with the checks that no driver has to repeat (paths, members a driver lacks) and
+ * the count of failures. No policy and no paths are made here (layout.c). Any loop; no locks, nothing changes after
+ * opening.
+ */
+#include "minato/storage.h"
+
+#include <stdlib.h>
+
+#include "minato/arena.h"
+
+struct storage {
+    const struct storage_driver *driver;
+    void *self;
+    struct metrics *metrics;
+};
+
+/* ---- opening ---- */
+
+enum result storage_open(const struct config *config, struct pool *pool, struct metrics *metrics,
+                         struct strbuf *ret_why, struct storage **ret_storage)
+{
+    const char *name = config->storage.driver == NULL ? "filesystem" : config->storage.driver;
+    const struct storage_driver *driver = storage_driver_find(slice_from_cstr(name));
+    if (driver == NULL) {
+        strbuf_append_format(ret_why, "storage: there is no driver \"%s\"", name);
+        return INVALID;
+    }
+    void *self;
+    enum result r = driver->open(config, pool, ret_why, &self);
+    if (r != OK)
+        return r;
+    *ret_storage = storage_wrap(driver, self, metrics);
+    return OK;
+}
+
+struct storage *storage_wrap(const struct storage_driver *driver, void *self, struct metrics *metrics)
+{
+    struct storage *storage = xmalloc(sizeof(*storage));
+    *storage = (struct storage){driver, self, metrics};
+    return storage;
+}
+
+void storage_close(struct storage *storage)
+{
+    if (storage == NULL)
+        return;
+    storage->driver->close(storage->self);
+    free(storage);
+}
+
+struct storage_capabilities storage_capabilities(const struct storage *storage)
+{
+    return storage->driver->capabilities(storage->self);
+}
+
+/* ---- counting failures ---- */
+
+/* One outstanding call: stands between the driver's completion and the caller's. */
+struct watched {
+    struct storage *storage;
+    struct done done;
+};
+
+static bool is_failure_of_store(enum result r)
+{
+    return r == IO || r == UNAVAILABLE || r == QUOTA || r == CORRUPT;
+}
+
+static enum result count(const struct storage *storage, struct done done, enum result r)
+{
+    if (is_failure_of_store(r) && storage->metrics != NULL)
+        metrics_add(storage->metrics, loop_index(done.loop), METRIC_STORAGE_ERRORS, 1);
+    return r;
+}
+
+static void on_watched(void *data, enum result r)
+{
+    struct watched *watched = data;
+    struct done done = watched->done;
+    (void)count(watched->storage, done, r);
+    free(watched);
+    done_call(done, r);
+}
+
+static struct done watch(struct storage *storage, struct done done)
+{
+    if (storage->metrics == NULL)
+        return done;
+    struct watched *watched = xmalloc(sizeof(*watched));
+    *watched = (struct watched){storage, done};
+    return (struct done){on_watched, watched, done.loop};
+}
+
+/* `done` is what watch returned, `r` what the driver did. */
+static enum result watched_result(struct storage *storage, struct done done, enum result r)
+{
+    if (r == PENDING || storage->metrics == NULL)
+        return r;
+    free(done.data);
+    return count(storage, done, r);
+}
+
+/* ---- objects ---- */
+
+enum result storage_check(struct storage *storage, struct done done)
+{
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->check(storage->self, d));
+}
+
+enum result storage_stat(struct storage *storage, struct slice path, struct storage_object *ret_object,
+                         struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->stat(storage->self, path, ret_object, d));
+}
+
+enum result storage_get(struct storage *storage, struct slice path, size_t max_bytes, struct arena *arena,
+                        struct slice *ret_bytes, struct storage_object *ret_object, struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d,
+                          storage->driver->get(storage->self, path, max_bytes, arena, ret_bytes, ret_object, d));
+}
+
+enum result storage_put(struct storage *storage, struct slice path, struct slice bytes, unsigned flags,
+                        struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->put(storage->self, path, bytes, flags, d));
+}
+
+enum result storage_put_if_match(struct storage *storage, struct slice path, struct slice bytes, struct slice etag,
+                                 struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    if (storage->driver->put_if_match == NULL || !storage_capabilities(storage).can_put_if_match)
+        return UNSUPPORTED;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->put_if_match(storage->self, path, bytes, etag, d));
+}
+
+enum result storage_delete(struct storage *storage, struct slice path, struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->delete (storage->self, path, d));
+}
+
+enum result storage_list(struct storage *storage, struct slice folder, struct slice after, size_t limit,
+                         struct arena *arena, struct storage_listing *ret_listing, struct done done)
+{
+    if (!storage_path_is_valid(folder) || limit == 0)
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d,
+                          storage->driver->list(storage->self, folder, after, limit, arena, ret_listing, d));
+}
+
+enum result storage_rename_create(struct storage *storage, struct slice from, struct slice to, struct done done)
+{
+    if (!storage_path_is_valid(from) || !storage_path_is_valid(to))
+        return INVALID;
+    if (storage->driver->rename_create == NULL || !storage_capabilities(storage).can_rename)
+        return UNSUPPORTED;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->rename_create(storage->self, from, to, d));
+}
+
+enum result storage_presign(struct storage *storage, struct slice path, struct slice method, uint32_t expires_s,
+                            struct arena *arena, struct slice *ret_url)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    if (storage->driver->presign == NULL || !storage_capabilities(storage).can_presign)
+        return UNSUPPORTED;
+    return storage->driver->presign(storage->self, path, method, expires_s, arena, ret_url);
+}
+
+/* ---- reading ---- */
+
+enum result storage_open_read(struct storage *storage, struct slice path, uint64_t offset, uint64_t length,
+                              struct storage_object *ret_object, struct storage_reader **ret_reader, struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d,
+                          storage->driver->open_read(storage->self, path, offset, length, ret_object, ret_reader, d));
+}
+
+enum result storage_read(struct storage *storage, struct storage_reader *reader, struct page *page, struct done done)
+{
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->read(reader, page, d));
+}
+
+void storage_close_read(struct storage *storage, struct storage_reader *reader)
+{
+    storage->driver->close_read(reader);
+}
+
+int storage_reader_fd(const struct storage *storage, const struct storage_reader *reader)
+{
+    return storage->driver->reader_fd == NULL ? -1 : storage->driver->reader_fd(reader);
+}
+
+/* ---- objects in parts ---- */
+
+enum result storage_multipart_begin(struct storage *storage, struct slice path, struct storage_multipart *ret_multipart,
+                                    struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->multipart_begin(storage->self, path, ret_multipart, d));
+}
+
+enum result storage_multipart_put(struct storage *storage, struct slice path, const struct storage_multipart *multipart,
+                                  const struct page *pages, struct storage_part *part, struct done done)
+{
+    uint64_t bytes = 0;
+    for (const struct page *page = pages; page != NULL; page = page->next)
+        bytes += page->len;
+    if (!storage_path_is_valid(path) || part->number == 0 || part->size == 0 || part->size != bytes)
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->multipart_put(storage->self, path, multipart, pages, part, d));
+}
+
+enum result storage_multipart_sync(struct storage *storage, struct slice path,
+                                   const struct storage_multipart *multipart, struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->multipart_sync(storage->self, path, multipart, d));
+}
+
+/* The parts listed cover [0, size) without holes, in order. */
+static bool parts_are_whole(const struct storage_part *parts, size_t part_count, uint64_t size)
+{
+    uint64_t end = 0;
+    for (size_t i = 0; i < part_count; i++) {
+        if (parts[i].offset != end || parts[i].size == 0 || (i > 0 && parts[i].number <= parts[i - 1].number))
+            return false;
+        end += parts[i].size;
+    }
+    return end == size;
+}
+
+enum result storage_multipart_complete(struct storage *storage, struct slice path,
+                                       const struct storage_multipart *multipart, const struct storage_part *parts,
+                                       size_t part_count, uint64_t size, unsigned flags, struct done done)
+{
+    if (!storage_path_is_valid(path) || !parts_are_whole(parts, part_count, size))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(
+        storage, d,
+        storage->driver->multipart_complete(storage->self, path, multipart, parts, part_count, size, flags, d));
+}
+
+enum result storage_multipart_abort(struct storage *storage, struct slice path,
+                                    const struct storage_multipart *multipart, struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->multipart_abort(storage->self, path, multipart, d));
+}
+
+enum result storage_multipart_open_read(struct storage *storage, struct slice path,
+                                        const struct storage_multipart *multipart, uint64_t size,
+                                        struct storage_reader **ret_reader, struct done done)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    if (storage->driver->multipart_open_read == NULL)
+        return UNSUPPORTED;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d,
+                          storage->driver->multipart_open_read(storage->self, path, multipart, size, ret_reader, d));
+}

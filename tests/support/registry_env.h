@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A registry on the memory driver behind the fault driver, with a clock that stands until told, and its doors called as
+ * if they were not asynchronous. For unit tests of src/registry and for what drives it.
+ *
+ *     struct env env;
+ *     env_init(&env, ENV_DEFERRED);
+ *     struct env_call call = {.kind = ENV_APPEND, .uuid = uuid, .body = {.bytes = SLICE("hello")}};
+ *     assert_int_equal(env_run(&env, &call), OK);
+ *     env_done(&env);
+ */
+#ifndef MINATO_TEST_REGISTRY_ENV_H
+#define MINATO_TEST_REGISTRY_ENV_H
+
+#include "fault_driver.h"
+#include "memory_driver.h"
+#include "minato/registry.h"
+
+#define ENV_DEFERRED 1u /* storage calls complete on a later turn of the loop */
+
+struct env {
+    struct loop *loop;
+    struct pool *pool;
+    void *memory;
+    struct fault_driver *fault;
+    struct storage *storage;
+    struct index *index;
+    struct config config;
+    uint64_t now_ms;
+    struct registry *registry;
+    struct slice repo; /* of the calls; "library/test" */
+};
+
+void env_init(struct env *env, unsigned flags);
+/* Ends the registry and starts it again on what the store holds: another process. */
+void env_restart(struct env *env);
+/* Asserts that no page, reader or call is left over, then frees. */
+void env_done(struct env *env);
+
+/* A body that a test hands in, delivered in pages. */
+struct env_body {
+    struct slice bytes;
+    size_t page_bytes; /* 0: whole pages */
+    enum result end;   /* OK: the body ends; else it fails so after the bytes */
+    bool is_held;      /* after the bytes nothing comes before env_body_release */
+    bool is_none;      /* no body at all */
+    bool has_range;
+    struct byte_range range;
+    bool has_length;
+    uint64_t length;
+};
+
+enum env_kind {
+    ENV_CREATE,
+    ENV_STATUS,
+    ENV_APPEND,
+    ENV_COMMIT,
+    ENV_CANCEL,
+    ENV_BLOB_FIND,
+    ENV_BLOB_READ, /* finds, opens, reads all: `content` */
+    ENV_MANIFEST_FIND,
+    ENV_MANIFEST_PUT,
+    ENV_TAGS,
+    ENV_PURGE,
+};
+
+struct env_source;
+
+struct env_call {
+    /* in */
+    enum env_kind kind;
+    enum digest_algorithm algorithm; /* ENV_CREATE */
+    char uuid[37];                   /* out of ENV_CREATE */
+    struct env_body body;
+    struct digest digest;
+    const char *reference; /* of manifests: tag or digest */
+    const char *content_type;
+    struct slice bytes; /* ENV_MANIFEST_PUT */
+    const char *last;   /* ENV_TAGS */
+    size_t limit;
+    /* out; texts are freed by env_call_done */
+    uint64_t offset;
+    struct blob_info info;
+    struct strbuf content;    /* bytes of a blob or manifest; tags, each followed by ' ' */
+    struct strbuf media_type; /* of a manifest; the sentence why */
+    size_t count;             /* tags; missing references */
+    bool flag;                /* has_more; has_subject */
+    /* private */
+    struct env *env;
+    struct flow *flow;
+    struct env_source *source;
+    struct storage_reader *reader;
+    struct page *page;
+    struct upload_body upload_body;
+    struct reference parsed;
+    struct manifest_view view;
+    struct manifest_put put;
+    struct tag_page tags;
+    struct slice text;
+    bool is_over;
+    enum result outcome;
+};
+
+/* Begins a call; `call` stays until env_wait. */
+void env_start(struct env *env, struct env_call *call);
+enum result env_wait(struct env_call *call);
+/* Both. */
+enum result env_run(struct env *env, struct env_call *call);
+void env_call_done(struct env_call *call);
+/* Runs the loop until nothing happens at once. */
+void env_settle(struct env *env);
+/* Lets a held body end with `end`. */
+void env_body_release(struct env_call *call, enum result end);
+
+/* A push in short. */
+enum result env_create(struct env *env, char uuid[37]);
+enum result env_append(struct env *env, const char *uuid, struct slice bytes, uint64_t *ret_offset);
+enum result env_commit(struct env *env, const char *uuid, struct slice bytes, const struct digest *digest);
+enum result env_push_blob(struct env *env, struct slice bytes, struct digest *ret_digest);
+struct digest env_digest(struct slice bytes);
+/* True if the repository serves exactly `bytes` under `digest`. */
+bool env_serves(struct env *env, const struct digest *digest, struct slice bytes);
+
+#endif
