@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A manifest by tag or digest. Warm: two reads of the index and one of the cache, without a program. Cold: the links
+ * and the bytes are read from the store, the bytes checked against their digest (on the pool if large) and cached.
+ */
+#include "registry_int.h"
+
+/* What is served may be larger than what is accepted today, but not without bound. */
+#define STORED_BYTES_MAX (16u * 1024u * 1024u)
+
+struct manifest_find_op {
+    struct registry *registry;
+    struct repo_name repo;
+    struct reference reference;
+    struct manifest_view *ret_view;
+
+    struct lookup tag;
+    struct lookup revision;
+    bool has_asked_revision;
+    struct slice bytes;
+    struct slice media_type;
+    struct offload job;
+    struct arena *arena; /* of the flow; the pool uses it while the flow waits */
+};
+
+static void begin_revision(struct manifest_find_op *op)
+{
+    const struct digest *digest = op->reference.is_digest ? &op->reference.digest : &op->tag.value.digest;
+    registry_int_lookup_digest(&op->revision, op->registry, INDEX_REVISION, op->repo, digest);
+    op->has_asked_revision = true;
+}
+
+static enum flow_next find_tag(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    if (op->reference.is_digest || op->has_asked_revision)
+        return FLOW_NEXT;
+    return flow_call(f, &registry_int_lookup_program, &op->tag);
+}
+
+static enum flow_next find_revision(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    if (!op->has_asked_revision)
+        begin_revision(op);
+    return flow_call(f, &registry_int_lookup_program, &op->revision);
+}
+
+static enum flow_next read_bytes(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    if (registry_int_cache_find(op->registry->manifests, &op->revision.value.digest, op->ret_view))
+        return FLOW_RETURN;
+    struct slice path = layout_blob(flow_arena(f), &op->revision.value.digest);
+    return flow_await_any(
+        f, storage_get(op->registry->storage, path, STORED_BYTES_MAX, flow_arena(f), &op->bytes, NULL, flow_done(f)));
+}
+
+static enum result check_bytes(void *data)
+{
+    struct manifest_find_op *op = data;
+    struct digest actual;
+    digest_of(op->revision.value.digest.algorithm, op->bytes, &actual);
+    if (!digest_equal(&actual, &op->revision.value.digest))
+        return CORRUPT;
+    return manifest_sniff(op->bytes, op->arena, &op->media_type);
+}
+
+static enum flow_next check(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    enum result r = flow_result(f);
+    if (r == TOO_LARGE) /* a layer, by the layer links of very old folders */
+        r = NOT_FOUND;
+    if (r != OK)
+        return flow_fail(f, r);
+    if (op->bytes.len <= MANIFEST_INLINE_BYTES)
+        return flow_await_any(f, check_bytes(op));
+    return flow_await_any(f, registry_int_offload(op->registry, &op->job, check_bytes, op, flow_done(f)));
+}
+
+static enum flow_next keep(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    enum result r = flow_result(f);
+    if (r == CORRUPT && op->revision.links_tried > 1) /* linked as a layer only, and it is one */
+        r = NOT_FOUND;
+    if (r != OK)
+        return flow_fail(f, r);
+    registry_int_cache_add(op->registry->manifests, &op->revision.value.digest, op->media_type, op->bytes,
+                           op->ret_view);
+    return FLOW_NEXT;
+}
+
+static enum flow_next settle_tag(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    return registry_int_lookup_settle(f, &op->tag);
+}
+
+static enum flow_next settle_revision(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    return registry_int_lookup_settle(f, &op->revision);
+}
+
+static const struct flow_step find_steps[] = {
+    {"find tag", find_tag}, {"find revision", find_revision}, {"read bytes", read_bytes}, {"check", check},
+    {"keep", keep},
+};
+static const struct flow_step find_finally[] = {
+    {"settle tag", settle_tag},
+    {"settle revision", settle_revision},
+};
+static const struct flow_program find_program = {
+    .name = "manifest_find",
+    FLOW_STEPS(find_steps),
+    FLOW_FINALLY(find_finally),
+};
+
+enum flow_next manifest_find(struct flow *f, struct registry *registry, struct repo_name repo,
+                             const struct reference *reference, struct manifest_view *ret_view)
+{
+    struct manifest_find_op *op = ARENA_NEW(flow_arena(f), struct manifest_find_op);
+    op->registry = registry;
+    op->repo = repo;
+    op->reference = *reference;
+    op->ret_view = ret_view;
+    op->arena = flow_arena(f);
+    if (!reference->is_digest) {
+        registry_int_lookup_tag(&op->tag, registry, repo, reference->tag);
+        if (!registry_int_lookup_is_known(&op->tag, f))
+            return flow_call(f, &find_program, op);
+    }
+    begin_revision(op);
+    if (registry_int_lookup_is_known(&op->revision, f) &&
+        registry_int_cache_find(registry->manifests, &op->revision.value.digest, ret_view))
+        return FLOW_NEXT;
+    return flow_call(f, &find_program, op);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The registry as a whole: what it is made of, and whether the store can carry it. Built before any loop serves.
+ */
+#include "registry_int.h"
+
+#include <stdlib.h>
+
+#include "upload_int.h"
+
+#define MANIFEST_CACHE_BYTES (32u * 1024u * 1024u)
+
+/* Uploads take the road of a store that can rename: parts of any size into minato/bytes/<uuid>, moved to their digest's
+ * path at the end. Stores with fixed parts and no rename need `location` objects, part lists and tails in the session's
+ * state, and leases instead of a lock (DESIGN.md, "Uploads"); that comes with the s3 driver. */
+static bool can_carry_uploads(struct storage_capabilities c)
+{
+    return c.can_rename && c.parts_of_any_size;
+}
+
+enum result registry_new(const struct config *config, struct storage *storage, struct index *index, struct pool *pool,
+                         struct clock clock, struct metrics *metrics, struct registry **ret_registry)
+{
+    if (!can_carry_uploads(storage_capabilities(storage)))
+        return UNSUPPORTED;
+    struct registry *registry = xcalloc(1, sizeof(*registry));
+    registry->config = config;
+    registry->storage = storage;
+    registry->index = index;
+    registry->pool = pool;
+    registry->clock = clock;
+    registry->metrics = metrics;
+    uint8_t nonce[(REGISTRY_PROCESS_SIZE - 1) / 2];
+    random_bytes(nonce, sizeof(nonce));
+    hex_encode(nonce, sizeof(nonce), registry->process);
+    registry->manifests = registry_int_cache_new(MANIFEST_CACHE_BYTES);
+    registry->active = registry_int_uploads_new();
+    enum result r = registry_int_token_key(registry);
+    if (r != OK) {
+        registry_free(registry);
+        return r;
+    }
+    *ret_registry = registry;
+    return OK;
+}
+
+void registry_free(struct registry *registry)
+{
+    if (registry == NULL)
+        return;
+    registry_int_cache_free(registry->manifests);
+    registry_int_uploads_free(registry->active);
+    explicit_bzero(registry->token_key, sizeof(registry->token_key));
+    free(registry);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Shared by the upload_*.c: a session's saved state, who is working on it, and the claim that makes its writer the only
+ * one. The protocol is told in README.md, the format of a state in upload_state.c.
+ */
+#ifndef MINATO_UPLOAD_INT_H
+#define MINATO_UPLOAD_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "minato/clock.h"
+#include "registry_int.h"
+
+/* ---- state (upload_state.c): pure ---- */
+
+#define UPLOAD_STATE_BYTES_MAX 4096
+
+enum upload_kind {
+    UPLOAD_OPEN,   /* claimed: a writer is at it, or was when its process died */
+    UPLOAD_CLOSED, /* at rest: the next writer goes on from here */
+    UPLOAD_DONE,   /* committed: kept for a while, so that a repeated final PUT is answered */
+};
+
+struct upload_state {
+    enum upload_kind kind;
+    struct slice repo;
+    char process[REGISTRY_PROCESS_SIZE]; /* OPEN: whose claim */
+    uint64_t activity_ms;                /* when this was written */
+    uint64_t offset;                     /* bytes that are durable and hashed */
+    struct digest_state hash;
+    uint32_t parts;                     /* put so far: the next one's number is one more */
+    struct storage_multipart multipart; /* where they are; empty id: no body has come yet */
+    struct digest digest;               /* DONE */
+};
+
+struct slice registry_int_upload_state_format(const struct upload_state *state, struct arena *arena);
+/* CORRUPT if these are not bytes that format wrote. ret->repo borrows from `bytes`. */
+enum result registry_int_upload_state_parse(struct slice bytes, struct upload_state *ret) NODISCARD;
+
+/* ---- who is at work (upload_active.c): any thread ---- */
+
+/* Embedded in the worker's memory from enter to leave. */
+struct upload_active {
+    char uuid[UUID_TEXT_SIZE];
+    bool is_entered;
+    struct upload_active *next;
+};
+
+struct upload_table *registry_int_uploads_new(void);
+void registry_int_uploads_free(struct upload_table *table);
+/* False if some flow of this process is at work on this session. */
+bool registry_int_upload_enter(struct upload_table *table, struct upload_active *entry, struct slice uuid);
+void registry_int_upload_leave(struct upload_table *table, struct upload_active *entry); /* harmless if not entered */
+
+/* ---- session (upload_session.c) ---- */
+
+struct upload_session {
+    struct registry *registry;
+    struct arena *arena;
+    struct slice repo; /* empty: whosever it is (purge) */
+    struct slice uuid;
+    uint32_t seq; /* of the newest state */
+    struct upload_state state;
+
+    unsigned attempts;
+    struct slice after; /* of the listing */
+    struct storage_listing listing;
+    struct slice bytes;
+    struct storage_object object;
+};
+
+/* INVALID uuids are NOT_FOUND. `arena` is the flow's, as a rule. */
+void registry_int_session_init(struct upload_session *s, struct registry *registry, struct upload_ref upload,
+                               struct arena *arena);
+/* Finds the newest state. NOT_FOUND: none, of another repository, or expired. Owner: struct upload_session. */
+extern const struct flow_program registry_int_session_load_program;
+/* Removes the bytes, then the states, the newest last. Owner: struct upload_session, loaded. */
+extern const struct flow_program registry_int_session_remove_program;
+bool registry_int_session_is_expired(const struct upload_session *s);
+/* Does the open state belong to a writer that is no more? */
+bool registry_int_session_is_abandoned(const struct upload_session *s);
+/* Writes `state` as object `seq`, stamped with the time. */
+enum result registry_int_session_save(struct upload_session *s, uint32_t seq, unsigned flags,
+                                      struct done done) NODISCARD;
+
+/* ---- writer (upload_append.c) ---- */
+
+/* A page being filled, pages waiting, pages being hashed and written: at most this many together. */
+#define UPLOAD_PAGES_MAX 4
+
+struct page_chain {
+    struct page *first;
+    struct page **last;
+    size_t bytes;
+    unsigned count;
+};
+
+/* Takes the claim, receives a body, saves what came. The base of append and of commit. */
+struct upload_writer {
+    struct upload_session session;
+    struct upload_active active;
+    struct upload_body body;
+    uint64_t *ret_offset_bytes;
+    const struct digest *wanted; /* of commit, else NULL */
+
+    bool is_completed; /* the multipart is an object now: there is nothing to sync */
+    bool is_spoilt;    /* the session cannot be used any more: remove it */
+    bool is_finished;  /* published: nothing to close */
+    bool is_closed;    /* the state after this writer's is saved */
+    bool has_synced;
+    uint32_t pruned; /* states removed */
+    uint64_t claimed_offset;
+    struct digest_state claimed_hash;
+    uint64_t received;
+
+    struct gate gate;
+    struct pending_call begin;
+    struct pending_call claim;
+    struct pending_call read;
+    struct pending_call hash;
+    struct pending_call write;
+    struct page *page; /* what `read` brings */
+    bool is_ended;
+    enum result failure; /* of reading or writing; what was queued before a failed read is still written */
+    bool may_not_write;  /* a write failed, or the body is refused: drop what is queued */
+    struct page_chain queue;
+    struct page_chain batch; /* being hashed and written */
+    struct digest_state batch_hash;
+    struct offload hash_job;
+    struct storage_part part;
+};
+
+void registry_int_writer_init(struct upload_writer *w, struct flow *f, struct registry *registry,
+                              struct upload_ref upload, const struct upload_body *body, uint64_t *ret_offset_bytes);
+/* Steps, in this order; their owner begins with a struct upload_writer. */
+enum flow_next registry_int_writer_enter(struct flow *f);
+enum flow_next registry_int_writer_check(struct flow *f);
+enum flow_next registry_int_writer_begin_bytes(struct flow *f);
+enum flow_next registry_int_writer_claim(struct flow *f);
+enum flow_next registry_int_writer_receive(struct flow *f);
+/* `finally` steps. */
+enum flow_next registry_int_writer_drain(struct flow *f);
+enum flow_next registry_int_writer_sync(struct flow *f);
+enum flow_next registry_int_writer_close(struct flow *f);
+enum flow_next registry_int_writer_drop_bytes(struct flow *f);
+enum flow_next registry_int_writer_prune(struct flow *f);
+void registry_int_writer_dispose(void *owner);
+
+/* ---- token (upload_token.c) ---- */
+
+/* Derives or loads the key that signs tokens. Start-up only, may block. */
+enum result registry_int_token_key(struct registry *registry) NODISCARD;
+
+#endif

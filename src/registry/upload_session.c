@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Finding, judging, saving and removing an upload session. Its states are the objects minato/uploads/<uuid>/<seq>; the
+ * one with the highest number counts. All on the flow's loop.
+ */
+#include "upload_int.h"
+
+#include <stdlib.h>
+
+#define LIST_LIMIT 1000u /* many times what pruning leaves of a session */
+/* How long a committed session answers a repeated final PUT. */
+#define DONE_KEPT_MS (10u * 60u * 1000u)
+
+void registry_int_session_init(struct upload_session *s, struct registry *registry, struct upload_ref upload,
+                               struct arena *arena)
+{
+    memset(s, 0, sizeof(*s));
+    s->registry = registry;
+    s->arena = arena;
+    s->repo = upload.repo.text;
+    s->uuid = upload.uuid;
+}
+
+bool registry_int_session_is_expired(const struct upload_session *s)
+{
+    uint64_t kept_ms = s->registry->config->uploads.expire_after_ms;
+    if (s->state.kind == UPLOAD_DONE && kept_ms > DONE_KEPT_MS)
+        kept_ms = DONE_KEPT_MS;
+    uint64_t now_ms = clock_wall_ms(s->registry->clock);
+    return now_ms > s->state.activity_ms && now_ms - s->state.activity_ms > kept_ms;
+}
+
+/* Every store that can_carry_uploads is held by one process (its lock file), so another process's claim is a dead
+ * one's; and of our own we know who is at work: the caller has entered the table, so nobody else is. A store that
+ * several processes share must wait for a lease here. */
+bool registry_int_session_is_abandoned(const struct upload_session *s)
+{
+    return s->state.kind == UPLOAD_OPEN;
+}
+
+enum result registry_int_session_save(struct upload_session *s, uint32_t seq, unsigned flags, struct done done)
+{
+    s->state.activity_ms = clock_wall_ms(s->registry->clock);
+    struct slice path = layout_upload_state(s->arena, s->uuid, seq);
+    return storage_put(s->registry->storage, path, registry_int_upload_state_format(&s->state, s->arena), flags, done);
+}
+
+/* ---- load ---- */
+
+static void note_newest(struct upload_session *s)
+{
+    for (size_t i = 0; i < s->listing.count; i++) {
+        uint64_t seq;
+        const struct storage_entry *entry = &s->listing.entries[i];
+        if (!entry->is_folder && slice_parse_u64(entry->name, &seq) == OK && seq <= UINT32_MAX && seq > s->seq)
+            s->seq = (uint32_t)seq;
+    }
+}
+
+static enum flow_next list_folder(struct upload_session *s, struct flow *f)
+{
+    struct slice folder = layout_upload_folder(s->arena, s->uuid);
+    memset(&s->listing, 0, sizeof(s->listing));
+    return flow_await_again(
+        f, storage_list(s->registry->storage, folder, s->after, LIST_LIMIT, s->arena, &s->listing, flow_done(f)));
+}
+
+/* Again after each page of the listing. */
+static enum flow_next find_newest(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    if (!uuid_is_valid(s->uuid))
+        return flow_fail(f, NOT_FOUND);
+    if (s->attempts > 0) {
+        if (flow_result(f) != OK)
+            return flow_fail(f, flow_result(f));
+        note_newest(s);
+        s->after = s->listing.next;
+        if (s->after.len == 0)
+            return s->seq > 0 ? FLOW_NEXT : flow_fail(f, NOT_FOUND);
+    }
+    s->attempts++;
+    return list_folder(s, f);
+}
+
+static enum flow_next read_newest(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    struct slice path = layout_upload_state(s->arena, s->uuid, s->seq);
+    return flow_await(f, storage_get(s->registry->storage, path, UPLOAD_STATE_BYTES_MAX, s->arena, &s->bytes,
+                                     &s->object, flow_done(f)));
+}
+
+static enum flow_next judge_newest(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    enum result r = registry_int_upload_state_parse(s->bytes, &s->state);
+    if (r != OK)
+        return flow_fail(f, r);
+    if (s->repo.len == 0) /* the purge looks at every repository's */
+        return FLOW_NEXT;
+    if (!slice_equal(s->state.repo, s->repo) || registry_int_session_is_expired(s))
+        return flow_fail(f, NOT_FOUND);
+    return FLOW_NEXT;
+}
+
+static const struct flow_step load_steps[] = {
+    {"find newest", find_newest},
+    {"read newest", read_newest},
+    {"judge newest", judge_newest},
+};
+const struct flow_program registry_int_session_load_program = {.name = "session_load", FLOW_STEPS(load_steps)};
+
+/* ---- remove ---- */
+
+static enum flow_next abort_multipart(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    s->attempts = 0;
+    s->after = SLICE_EMPTY;
+    if (s->state.multipart.id[0] == '\0')
+        return FLOW_NEXT;
+    struct slice path = layout_bytes(s->arena, s->uuid);
+    return flow_await(f, storage_multipart_abort(s->registry->storage, path, &s->state.multipart, flow_done(f)));
+}
+
+/* There when a commit completed the multipart and got no further. */
+static enum flow_next delete_bytes(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    if (s->state.multipart.id[0] == '\0')
+        return FLOW_NEXT;
+    return flow_await_any(f, storage_delete(s->registry->storage, layout_bytes(s->arena, s->uuid), flow_done(f)));
+}
+
+static enum flow_next list_states(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    if (s->state.multipart.id[0] != '\0' && s->attempts == 0 && flow_result(f) != OK && flow_result(f) != NOT_FOUND)
+        return flow_fail(f, flow_result(f));
+    s->attempts = 0;
+    struct slice folder = layout_upload_folder(s->arena, s->uuid);
+    return flow_await(
+        f, storage_list(s->registry->storage, folder, SLICE_EMPTY, LIST_LIMIT, s->arena, &s->listing, flow_done(f)));
+}
+
+static uint64_t seq_of(const struct storage_entry *entry)
+{
+    uint64_t seq;
+    return slice_parse_u64(entry->name, &seq) == OK ? seq : 0;
+}
+
+static int compare_seq(const void *left, const void *right)
+{
+    uint64_t a = seq_of(left);
+    uint64_t b = seq_of(right);
+    return a < b ? -1 : a > b;
+}
+
+/* Again for each. The newest goes last: until then the session, bytes gone or not, is still found by the purge. */
+static enum flow_next delete_states(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    if (s->attempts == 0) {
+        if (s->listing.count > 1)
+            qsort(s->listing.entries, s->listing.count, sizeof(s->listing.entries[0]), compare_seq);
+    } else if (flow_result(f) != OK && flow_result(f) != NOT_FOUND) {
+        return flow_fail(f, flow_result(f));
+    }
+    if (s->attempts == s->listing.count)
+        return FLOW_NEXT;
+    const struct storage_entry *entry = &s->listing.entries[s->attempts++];
+    struct slice folder = layout_upload_folder(s->arena, s->uuid);
+    struct slice path = arena_format(s->arena, "%.*s/%.*s", SLICE_ARG(folder), SLICE_ARG(entry->name));
+    return flow_await_again(f, storage_delete(s->registry->storage, path, flow_done(f)));
+}
+
+static const struct flow_step remove_steps[] = {
+    {"abort multipart", abort_multipart},
+    {"delete bytes", delete_bytes},
+    {"list states", list_states},
+    {"delete states", delete_states},
+};
+const struct flow_program registry_int_session_remove_program = {.name = "session_remove", FLOW_STEPS(remove_steps)};

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The signed proof that an upload session is the caller's: "<expiry in s>.<hex HMAC-SHA256>" over session, repository,
+ * principal and expiry. The key comes by HKDF from http.secret; without one, from a secret that the first start left in
+ * the store, so that sessions outlive a restart of the embedded default.
+ */
+#include "upload_int.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <stdlib.h>
+
+#define SECRET_PATH SLICE("minato/secret")
+#define KEY_LABEL "minato upload session"
+#define MAC_BYTES 32u
+#define CONTENT_BYTES_MAX 2048u
+
+/* ---- key ---- */
+
+static enum result derive_key(struct slice secret, uint8_t key[REGISTRY_KEY_BYTES])
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *context = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+    char digest[] = "SHA256";
+    char label[] = KEY_LABEL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("digest", digest, 0),
+        OSSL_PARAM_construct_octet_string("key", (void *)(uintptr_t)secret.ptr, secret.len),
+        OSSL_PARAM_construct_octet_string("info", label, sizeof(label) - 1),
+        OSSL_PARAM_construct_end(),
+    };
+    bool is_derived = context != NULL && EVP_KDF_derive(context, key, REGISTRY_KEY_BYTES, params) == 1;
+    EVP_KDF_CTX_free(context);
+    EVP_KDF_free(kdf);
+    return is_derived ? OK : IO;
+}
+
+/* Loading the stored secret is a small program on a loop of its own: nothing serves yet. */
+struct load_secret {
+    struct registry *registry;
+    uint8_t fresh[2 * REGISTRY_KEY_BYTES]; /* hexadecimal */
+    struct slice stored;
+    bool is_over;
+    enum result outcome;
+};
+
+static enum flow_next read_secret(struct flow *f)
+{
+    struct load_secret *op = flow_owner(f);
+    return flow_await_any(f, storage_get(op->registry->storage, SECRET_PATH, CONTENT_BYTES_MAX, flow_arena(f),
+                                         &op->stored, NULL, flow_done(f)));
+}
+
+static enum flow_next make_secret(struct flow *f)
+{
+    struct load_secret *op = flow_owner(f);
+    if (flow_result(f) == OK)
+        return FLOW_NEXT;
+    if (flow_result(f) != NOT_FOUND)
+        return flow_fail(f, flow_result(f));
+    uint8_t bytes[REGISTRY_KEY_BYTES];
+    random_bytes(bytes, sizeof(bytes));
+    hex_encode(bytes, sizeof(bytes), (char *)op->fresh);
+    struct slice fresh = {(const char *)op->fresh, sizeof(op->fresh)};
+    return flow_await_any(
+        f, storage_put(op->registry->storage, SECRET_PATH, fresh, STORAGE_PUT_CREATE_ONLY, flow_done(f)));
+}
+
+/* Again whatever was there: of several makers the first one's counts. */
+static enum flow_next read_again(struct flow *f)
+{
+    struct load_secret *op = flow_owner(f);
+    if (flow_result(f) != OK && flow_result(f) != EXISTS)
+        return flow_fail(f, flow_result(f));
+    return flow_await(f, storage_get(op->registry->storage, SECRET_PATH, CONTENT_BYTES_MAX, flow_arena(f), &op->stored,
+                                     NULL, flow_done(f)));
+}
+
+static enum flow_next derive(struct flow *f)
+{
+    struct load_secret *op = flow_owner(f);
+    if (op->stored.len < sizeof(op->fresh))
+        return flow_fail(f, CORRUPT);
+    enum result r = derive_key(op->stored, op->registry->token_key);
+    return r == OK ? FLOW_NEXT : flow_fail(f, r);
+}
+
+static const struct flow_step load_secret_steps[] = {
+    {"read secret", read_secret},
+    {"make secret", make_secret},
+    {"read again", read_again},
+    {"derive", derive},
+};
+static const struct flow_program load_secret_program = {.name = "load_secret", FLOW_STEPS(load_secret_steps)};
+
+static void on_loaded(void *data, enum result outcome)
+{
+    struct load_secret *op = data;
+    op->is_over = true;
+    op->outcome = outcome;
+}
+
+enum result registry_int_token_key(struct registry *registry)
+{
+    const char *configured = registry->config->http.secret.value;
+    if (configured != NULL)
+        return derive_key(slice_from_cstr(configured), registry->token_key);
+    struct loop *loop = NULL;
+    enum result r = loop_new(0, PAGE_BYTES, &loop);
+    if (r != OK)
+        return r;
+    struct load_secret op = {.registry = registry};
+    flow_start(flow_new(loop), &load_secret_program, &op, on_loaded, &op);
+    while (!op.is_over)
+        loop_run_once(loop, 1000);
+    loop_free(loop);
+    return op.outcome;
+}
+
+/* ---- tokens ---- */
+
+/* The texts are kept apart by their lengths: no two sets of them sign alike. */
+static bool sign(const struct registry *registry, struct upload_ref upload, struct slice principal, uint64_t expiry_s,
+                 char ret_hex[2 * MAC_BYTES])
+{
+    struct strbuf content;
+    strbuf_init(&content, CONTENT_BYTES_MAX);
+    strbuf_append_format(&content, "%zu %.*s %zu %.*s %zu ", upload.uuid.len, SLICE_ARG(upload.uuid),
+                         upload.repo.text.len, SLICE_ARG(upload.repo.text), principal.len);
+    strbuf_append(&content, principal);
+    strbuf_append_format(&content, " %llu", (unsigned long long)expiry_s);
+    uint8_t mac[MAC_BYTES];
+    unsigned mac_len = sizeof(mac);
+    bool is_signed =
+        strbuf_result(&content) == OK && HMAC(EVP_sha256(), registry->token_key, REGISTRY_KEY_BYTES,
+                                              (const uint8_t *)content.ptr, content.len, mac, &mac_len) != NULL;
+    strbuf_done(&content);
+    if (is_signed)
+        hex_encode(mac, sizeof(mac), ret_hex);
+    return is_signed;
+}
+
+struct slice upload_token_make(struct registry *registry, struct upload_ref upload, struct slice principal,
+                               struct arena *arena)
+{
+    uint64_t expiry_s = (clock_wall_ms(registry->clock) + registry->config->uploads.expire_after_ms) / 1000u + 1u;
+    char hex[2 * MAC_BYTES];
+    if (!sign(registry, upload, principal, expiry_s, hex))
+        return SLICE_EMPTY; /* a principal of kilobytes: a token that never passes */
+    return arena_format(arena, "%llu.%.*s", (unsigned long long)expiry_s, (int)sizeof(hex), hex);
+}
+
+enum result upload_token_check(struct registry *registry, struct upload_ref upload, struct slice principal,
+                               struct slice token)
+{
+    struct slice expiry, mac;
+    uint64_t expiry_s;
+    char hex[2 * MAC_BYTES];
+    if (!slice_split(token, '.', &expiry, &mac) || slice_parse_u64(expiry, &expiry_s) != OK)
+        return DENIED;
+    if (!sign(registry, upload, principal, expiry_s, hex))
+        return DENIED;
+    if (!slice_equal_secret(mac, slice_of(hex, sizeof(hex))))
+        return DENIED;
+    return clock_wall_ms(registry->clock) / 1000u <= expiry_s ? OK : DENIED;
+}
