@@ -45,7 +45,7 @@ static unsigned connections_per_loop(const struct server *server)
                             : DESCRIPTORS_RESERVED / DESCRIPTORS_PER_CONNECTION;
     uint64_t wanted = server->config->http.connections_max;
     if (wanted > possible) {
-        log_event(server->log, LOG_LEVEL_WARN, "server.connections_limited", FIELD_NUM("configured", wanted),
+        log_event(server->log, LOG_LEVEL_INFO, "server.connections_limited", FIELD_NUM("configured", wanted),
                   FIELD_NUM("possible", possible),
                   FIELD_CSTR("next", "raise the limit of open files (ulimit -n, LimitNOFILE) to allow more"));
         wanted = possible;

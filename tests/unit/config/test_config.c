@@ -485,7 +485,7 @@ static void no_two_keys_share_a_variable(void **state)
         }
 }
 
-/* ---- the annotated example -------------------------------------------------------------------------------------- */
+/* ---- the annotated example ---- */
 
 /* Found from where this file is. */
 static char *example_path(void)

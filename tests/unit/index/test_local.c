@@ -88,7 +88,7 @@ static void end(struct fixture *f, struct index_key key, index_write write)
     assert_int_equal(index_end(f->index, key, write, nobody), OK);
 }
 
-/* ---- values --------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static void miss_gives_a_lease_and_a_fill_with_it_is_remembered(void **state)
 {
@@ -222,7 +222,7 @@ static void second_fill_of_a_key_replaces_the_first(void **state)
     index_free(f.index);
 }
 
-/* ---- leases and writes ---------------------------------------------------------------------------------------- */
+/* ---- leases and writes ---- */
 
 static void begin_forgets_the_value(void **state)
 {

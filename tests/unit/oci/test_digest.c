@@ -198,7 +198,7 @@ static void final_does_not_end_the_hash(void **state)
     assert_true(digest_equal(&d, &whole));
 }
 
-/* ---- saving --------------------------------------------------------------------------------------------------- */
+/* ---- saving ---- */
 
 static void saved_hash_goes_on_from_every_length_around_blocks(void **state)
 {

@@ -23,7 +23,7 @@ static void assert_digest(const struct digest *d, const char *text)
     assert_true(digest_equal(d, &expected));
 }
 
-/* ---- what parses ---------------------------------------------------------------------------------------------- */
+/* ---- what parses ---- */
 
 static void image_manifest_gives_config_and_layers(void **state)
 {
@@ -247,7 +247,7 @@ static void sha512_digests_and_large_sizes_parse(void **state)
     arena_done(&p.arena);
 }
 
-/* ---- stored bytes --------------------------------------------------------------------------------------------- */
+/* ---- stored bytes ---- */
 
 static void stored_manifest_is_served_with_its_own_media_type(void **state)
 {

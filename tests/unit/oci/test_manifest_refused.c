@@ -4,7 +4,7 @@
  */
 #include "manifest_check.h"
 
-/* ---- what is refused ------------------------------------------------------------------------------------------ */
+/* ---- what is refused ---- */
 
 static void schema_1_is_unsupported_in_every_form(void **state)
 {
@@ -185,7 +185,7 @@ static void missing_or_misshapen_parts_are_invalid(void **state)
     assert_refused("{" V2 "," CONFIG ",\"artifactType\":[]}", OCI_MANIFEST, "\"artifactType\" is not a string");
 }
 
-/* ---- limits --------------------------------------------------------------------------------------------------- */
+/* ---- limits ---- */
 
 static void text_of_the_client_in_a_sentence_is_cut(void **state)
 {
