@@ -49,9 +49,13 @@ void env_init(struct env *env, unsigned flags)
     REQUIRE(loop_new(0, 64u * PAGE_BYTES, &env->loop) == OK);
     REQUIRE(pool_new(2, 4, &env->pool) == OK);
     env->memory = memory_driver_new(memory_driver_like_filesystem());
-    env->fault = fault_driver_new(&memory_driver, env->memory);
-    fault_driver_defer(env->fault, (flags & ENV_DEFERRED) != 0);
-    env->storage = storage_wrap(&fault_driver, env->fault, NULL);
+    if ((flags & ENV_NO_FAULTS) != 0) {
+        env->storage = storage_wrap(&memory_driver, env->memory, NULL);
+    } else {
+        env->fault = fault_driver_new(&memory_driver, env->memory);
+        fault_driver_defer(env->fault, (flags & ENV_DEFERRED) != 0);
+        env->storage = storage_wrap(&fault_driver, env->fault, NULL);
+    }
     start_registry(env);
 }
 
@@ -67,7 +71,7 @@ void env_done(struct env *env)
     env_settle(env);
     REQUIRE(pages_in_use_bytes(env->loop) == 0);
     REQUIRE(memory_driver_reader_count(env->memory) == 0);
-    REQUIRE(fault_driver_outstanding(env->fault) == 0);
+    REQUIRE(env->fault == NULL || fault_driver_outstanding(env->fault) == 0);
     registry_free(env->registry);
     index_free(env->index);
     storage_close(env->storage);
@@ -289,6 +293,7 @@ void env_start(struct env *env, struct env_call *call)
         .length = call->body.has_length ? call->body.length : UINT64_MAX,
     };
     call->flow = flow_new(env->loop);
+    env->running = call;
     flow_start(call->flow, &call_program, call, on_end, call);
 }
 

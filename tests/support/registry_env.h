@@ -16,19 +16,21 @@
 #include "memory_driver.h"
 #include "minato/registry.h"
 
-#define ENV_DEFERRED 1u /* storage calls complete on a later turn of the loop */
+#define ENV_DEFERRED 1u  /* storage calls complete on a later turn of the loop */
+#define ENV_NO_FAULTS 2u /* no fault driver, which is for one loop: a copy of the env with another loop runs beside */
 
 struct env {
     struct loop *loop;
     struct pool *pool;
     void *memory;
-    struct fault_driver *fault;
+    struct fault_driver *fault; /* NULL with ENV_NO_FAULTS */
     struct storage *storage;
     struct index *index;
     struct config config;
     uint64_t now_ms;
     struct registry *registry;
-    struct slice repo; /* of the calls; "library/test" */
+    struct slice repo;        /* of the calls; "library/test" */
+    struct env_call *running; /* the call begun last */
 };
 
 void env_init(struct env *env, unsigned flags);

@@ -127,11 +127,14 @@ static void a_file_that_cannot_be_read_is_told(void **state)
     strbuf_clear(&why);
     assert_int_equal(htpasswd_load("/tmp", &why, &mark, &h), INVALID);
     strbuf_clear(&why);
-    char path[] = "/tmp/minato-fifo-XXXXXX";
-    assert_non_null(mktemp(path));
+    char folder[] = "/tmp/minato-fifo-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s/users", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(htpasswd_load(path, &why, &mark, &h), INVALID); /* and does not hang */
     unlink(path);
+    rmdir(folder);
 }
 
 static void all_three_names_of_bcrypt_verify(void **state)

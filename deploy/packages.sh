@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The Debian packages minato is built from and tested with, and how to install those that are missing. Sourced by
+# deploy/quickstart.sh and tests/run.sh; it defines names and does nothing.
+
+# What the build needs.
+build_packages=(
+    gcc libc6-dev cmake ninja-build pkg-config
+    libh2o-evloop-dev libssl-dev libjansson-dev libcyaml-dev libyaml-dev libcrypt-dev
+)
+
+# What the tests need on top.
+test_packages=(
+    libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace
+    python3 python3-pytest apache2-utils curl openssl ca-certificates
+    docker.io containerd runc crun iptables podman skopeo buildah
+)
+
+# install_packages NAME...: installs those that are missing; asks the network for nothing when none is.
+install_packages() {
+    local missing=() name
+    for name in "$@"; do
+        if [[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null || true)" != installed ]]; then
+            missing+=("$name")
+        fi
+    done
+    if [[ ${#missing[@]} -eq 0 ]]; then
+        return 0
+    fi
+    local as_root=()
+    if [[ $(id -u) -ne 0 ]]; then
+        if ! command -v sudo >/dev/null; then
+            echo "These packages are missing, and installing them needs root or sudo: ${missing[*]}" >&2
+            return 1
+        fi
+        as_root=(sudo)
+    fi
+    echo "Installing ${missing[*]}"
+    # An installed daemon must not start by itself: the tests run their own.
+    local install=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+        apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0)
+    # The lists may be old or absent: refresh them only when they turn out not to do.
+    if ! "${as_root[@]}" "${install[@]}" "${missing[@]}" </dev/null >/dev/null 2>&1; then
+        "${as_root[@]}" apt-get update -q </dev/null
+        "${as_root[@]}" "${install[@]}" "${missing[@]}" </dev/null
+    fi
+}

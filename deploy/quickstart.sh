@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# From a fresh Debian 12 to a running registry: installs what is missing, builds, starts. Needs only apt's mirror.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+Usage: deploy/quickstart.sh [OPTION]...
+
+Installs the packages that are missing, builds minato and starts it. Ctrl-C stops it cleanly.
+
+  --listen ADDRESS   listen here (default 127.0.0.1:5000)
+  --data FOLDER      keep everything below this folder (default ./minato-data)
+  --config FILE      read this configuration; --listen and --data, when given, override it
+  --no-run           install and build only; the program is build/release/minato
+  --help             this text
+USAGE
+}
+
+wrong_usage() {
+    echo "quickstart.sh: $1" >&2
+    echo "Try 'deploy/quickstart.sh --help'." >&2
+    exit 2
+}
+
+listen=
+data=
+config=
+run=yes
+while [[ $# -gt 0 ]]; do
+    option=$1
+    shift
+    case $option in
+    --listen | --data | --config)
+        [[ $# -gt 0 && -n $1 ]] || wrong_usage "$option needs a value"
+        case $option in
+        --listen) listen=$1 ;;
+        --data) data=$1 ;;
+        --config) config=$1 ;;
+        esac
+        shift
+        ;;
+    --listen=* | --data=* | --config=*)
+        value=${option#*=}
+        [[ -n $value ]] || wrong_usage "${option%%=*} needs a value"
+        case $option in
+        --listen=*) listen=$value ;;
+        --data=*) data=$value ;;
+        --config=*) config=$value ;;
+        esac
+        ;;
+    --no-run) run= ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    -*) wrong_usage "unknown option '$option'" ;;
+    *) wrong_usage "unexpected argument '$option'" ;;
+    esac
+done
+if [[ -n $config && ! -r $config ]]; then
+    wrong_usage "cannot read the configuration '$config'"
+fi
+if [[ -n $listen && ! $listen =~ ^(\[[0-9a-fA-F:.]+\]|[^:/]*):[0-9]+$ ]]; then
+    wrong_usage "--listen takes HOST:PORT, not '$listen'"
+fi
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=deploy/packages.sh
+source "$here/deploy/packages.sh"
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    echo "quickstart.sh: this needs Debian 12 or a relative of it (apt-get is not here)" >&2
+    exit 1
+fi
+install_packages "${build_packages[@]}"
+
+build_log=$here/build/quickstart.log
+mkdir -p "$here/build"
+if ! (cd "$here" && cmake --preset release && cmake --build --preset release) >"$build_log" 2>&1; then
+    tail -n 40 "$build_log" >&2
+    echo "quickstart.sh: the build failed; all of its output is in $build_log" >&2
+    exit 1
+fi
+program=$here/build/release/minato
+if [[ -z $run ]]; then
+    echo "Built $program"
+    exit 0
+fi
+
+# Defaults apply only where neither an option nor the configuration says otherwise.
+arguments=(serve)
+if [[ -n $config ]]; then
+    arguments+=(--config "$config")
+    address=${listen:-the configured address}
+else
+    listen=${listen:-127.0.0.1:5000}
+    data=${data:-./minato-data}
+    address=$listen
+fi
+if [[ -n $listen ]]; then
+    arguments+=(--listen "$listen")
+fi
+if [[ -n $data ]]; then
+    arguments+=(--data "$data")
+fi
+registry=localhost:5000
+if [[ -n $listen ]]; then
+    registry=${listen/#127.0.0.1:/localhost:}
+    registry=${registry/#:/localhost:}
+fi
+cat <<NEXT
+
+Starting minato on $address. When it says "listening", type in another terminal:
+
+  docker pull alpine && docker tag alpine $registry/demo/alpine && docker push $registry/demo/alpine
+  curl http://$registry/v2/demo/alpine/tags/list
+
+Ctrl-C stops it.
+
+NEXT
+# The server itself takes the signals from here on: it drains and exits with 0.
+exec "$program" "${arguments[@]}"
