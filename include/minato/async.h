@@ -121,7 +121,7 @@ enum result page_acquire(struct loop *loop, struct page **ret_page, struct done 
 void page_acquire_cancel(struct loop *loop, struct page **ret_page);
 /* On the loop it came from. Accepts NULL. */
 void page_release(struct page *page);
-/* Bytes of pages in use on this loop, for metrics and tests. */
+/* Bytes of pages in use on this loop, for metrics and tests. Any thread. */
 size_t pages_in_use_bytes(const struct loop *loop);
 
 /* A stream of pages, pulled. The one shape of a request body below src/http. */

@@ -5,6 +5,8 @@
 #ifndef MINATO_ASYNC_INT_H
 #define MINATO_ASYNC_INT_H
 
+#include <stdatomic.h>
+
 #include "minato/async.h"
 
 struct page_waiter {
@@ -16,7 +18,7 @@ struct page_waiter {
 /* One loop's share of `uploads.buffer`. */
 struct page_budget {
     size_t bytes_max;
-    size_t bytes_in_use;
+    atomic_size_t bytes_in_use; /* written by the loop's thread alone, read by any: no ordering needed */
     struct page *free; /* kept for the next request, at most FREE_PAGES_MAX */
     unsigned free_count;
     struct page_waiter *first_waiter;

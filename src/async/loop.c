@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One event loop and its thread's timers and messages, wrapped round libh2o's evloop and message queue: with src/http
- * the only code that names h2o. Everything but loop_post and loop_stop is for the loop's own thread.
+ * One event loop and its thread's timers and messages, wrapped round libh2o's evloop: with src/http the only code that
+ * names h2o. Everything but loop_post and loop_stop is for the loop's own thread.
+ *
+ * libh2o's own message queue is not used: its socket reads into buffers of the thread that created it (a thread-local
+ * allocator without a lock), which would be the main thread's for all loops. Ours is a list and an eventfd that libh2o
+ * polls but never reads.
  */
 #include "async_int.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <h2o.h>
 
@@ -16,8 +24,11 @@
 
 struct loop {
     h2o_evloop_t *evloop;
-    h2o_multithread_queue_t *queue;
-    h2o_multithread_receiver_t receiver;
+    h2o_socket_t *wake; /* an eventfd; owns it */
+    int wake_fd;
+    pthread_mutex_t mutex; /* guards the two below */
+    struct loop_task *first_task;
+    struct loop_task *last_task;
     struct page_budget pages;
     unsigned index;
     bool stopped;
@@ -28,26 +39,50 @@ struct loop {
     size_t timeout_count;
 };
 
-_Static_assert(sizeof(((struct loop_task *)NULL)->link) == sizeof(h2o_multithread_message_t),
-               "a task's link is libh2o's message");
 _Static_assert(sizeof(((struct timer *)NULL)->entry) == sizeof(h2o_timeout_entry_t),
                "a timer's entry is libh2o's timeout entry");
 
-/* Messages are libh2o's, embedded in our tasks at `link`. */
-static h2o_multithread_message_t *task_message(struct loop_task *task)
+/* ---- messages ---- */
+
+static struct loop_task *next_task(struct loop_task *task)
 {
-    return (h2o_multithread_message_t *)(void *)task->link;
+    return task->link[0];
 }
 
-static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+static void on_wake(h2o_socket_t *sock, const char *err)
 {
-    (void)receiver;
-    while (!h2o_linklist_is_empty(messages)) {
-        h2o_linklist_t *first = messages->next;
-        struct loop_task *task = H2O_STRUCT_FROM_MEMBER(struct loop_task, link, first);
-        h2o_linklist_unlink(first);
+    struct loop *loop = sock->data;
+    uint64_t wakes;
+    (void)err;
+    while (read(loop->wake_fd, &wakes, sizeof(wakes)) < 0 && errno == EINTR)
+        ;
+    pthread_mutex_lock(&loop->mutex);
+    struct loop_task *task = loop->first_task;
+    loop->first_task = NULL;
+    pthread_mutex_unlock(&loop->mutex);
+    while (task != NULL) {
+        struct loop_task *next = next_task(task); /* the task is its owner's again once it runs */
         task->run(task);
+        task = next;
     }
+}
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+    static const uint64_t one = 1;
+    task->link[0] = NULL;
+    pthread_mutex_lock(&loop->mutex);
+    bool is_first = loop->first_task == NULL;
+    if (is_first)
+        loop->first_task = task;
+    else
+        loop->last_task->link[0] = task;
+    loop->last_task = task;
+    /* Under the lock: once the list is taken, the loop may end and be freed. */
+    if (is_first)
+        while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+            ;
+    pthread_mutex_unlock(&loop->mutex);
 }
 
 static void on_stop(struct loop_task *task)
@@ -58,13 +93,19 @@ static void on_stop(struct loop_task *task)
 
 enum result loop_new(unsigned index, size_t page_bytes_max, struct loop **ret_loop)
 {
+    int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake_fd < 0)
+        return result_from_errno(errno);
     struct loop *loop = xcalloc(1, sizeof(*loop));
     loop->index = index;
     loop->stop.run = on_stop;
     atomic_flag_clear(&loop->stop_posted);
     loop->evloop = h2o_evloop_create();
-    loop->queue = h2o_multithread_create_queue(loop->evloop);
-    h2o_multithread_register_receiver(loop->queue, &loop->receiver, on_messages);
+    pthread_mutex_init(&loop->mutex, NULL);
+    loop->wake_fd = wake_fd;
+    loop->wake = h2o_evloop_socket_create(loop->evloop, wake_fd, H2O_SOCKET_FLAG_DONT_READ);
+    loop->wake->data = loop;
+    h2o_socket_read_start(loop->wake, on_wake);
     async_int_pages_init(&loop->pages, page_bytes_max);
     *ret_loop = loop;
     return OK;
@@ -75,9 +116,8 @@ void loop_free(struct loop *loop)
     if (loop == NULL)
         return;
     async_int_pages_done(&loop->pages);
-    h2o_multithread_unregister_receiver(loop->queue, &loop->receiver);
-    h2o_multithread_destroy_queue(loop->queue);
-    free(loop->queue); /* libh2o 2.2 forgets its own allocation */
+    h2o_socket_read_stop(loop->wake);
+    h2o_socket_close(loop->wake);
     /* libh2o frees a closed socket on the loop's next turn. */
     h2o_evloop_run(loop->evloop, 0);
     for (size_t i = 0; i < loop->timeout_count; i++) {
@@ -85,6 +125,7 @@ void loop_free(struct loop *loop)
         free(loop->timeouts[i]);
     }
     h2o_evloop_destroy(loop->evloop);
+    pthread_mutex_destroy(&loop->mutex);
     free(loop);
 }
 
@@ -97,12 +138,6 @@ void loop_run(struct loop *loop)
 void loop_run_once(struct loop *loop, int32_t wait_ms)
 {
     h2o_evloop_run(loop->evloop, wait_ms);
-}
-
-void loop_post(struct loop *loop, struct loop_task *task)
-{
-    *task_message(task) = (h2o_multithread_message_t){{NULL, NULL}};
-    h2o_multithread_send_message(&loop->receiver, task_message(task));
 }
 
 void loop_stop(struct loop *loop)

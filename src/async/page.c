@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pages for body bytes, from one loop's share of `uploads.buffer`: first come, first served. Loop thread only.
+ * Pages for body bytes, from one loop's share of `uploads.buffer`: first come, first served. Loop thread only, but for
+ * pages_in_use_bytes.
  */
 #include "async_int.h"
 
@@ -11,7 +12,7 @@
 
 void async_int_pages_init(struct page_budget *budget, size_t bytes_max)
 {
-    *budget = (struct page_budget){.bytes_max = bytes_max < PAGE_BYTES ? PAGE_BYTES : bytes_max};
+    budget->bytes_max = bytes_max < PAGE_BYTES ? PAGE_BYTES : bytes_max;
     budget->last_waiter = &budget->first_waiter;
 }
 
@@ -31,9 +32,19 @@ void async_int_pages_done(struct page_budget *budget)
     }
 }
 
+static size_t bytes_in_use(const struct page_budget *budget)
+{
+    return atomic_load_explicit(&budget->bytes_in_use, memory_order_relaxed);
+}
+
+static void set_bytes_in_use(struct page_budget *budget, size_t bytes)
+{
+    atomic_store_explicit(&budget->bytes_in_use, bytes, memory_order_relaxed);
+}
+
 static bool has_room(const struct page_budget *budget)
 {
-    return budget->bytes_in_use + PAGE_BYTES <= budget->bytes_max;
+    return bytes_in_use(budget) + PAGE_BYTES <= budget->bytes_max;
 }
 
 static struct page *take_page(struct loop *loop, struct page_budget *budget)
@@ -52,7 +63,7 @@ static struct page *take_page(struct loop *loop, struct page_budget *budget)
     page->len = 0;
     page->next = NULL;
     page->loop = loop;
-    budget->bytes_in_use += PAGE_BYTES;
+    set_bytes_in_use(budget, bytes_in_use(budget) + PAGE_BYTES);
     return page;
 }
 
@@ -106,7 +117,7 @@ void page_release(struct page *page)
         return;
     struct loop *loop = page->loop;
     struct page_budget *budget = async_int_loop_pages(loop);
-    budget->bytes_in_use -= PAGE_BYTES;
+    set_bytes_in_use(budget, bytes_in_use(budget) - PAGE_BYTES);
     if (budget->free_count < FREE_PAGES_MAX) {
         page->next = budget->free;
         budget->free = page;
@@ -121,5 +132,5 @@ void page_release(struct page *page)
 size_t pages_in_use_bytes(const struct loop *loop)
 {
     /* The loop is not changed: the accessor is shared with the writers. */
-    return async_int_loop_pages((struct loop *)(uintptr_t)loop)->bytes_in_use;
+    return bytes_in_use(async_int_loop_pages((struct loop *)(uintptr_t)loop));
 }
