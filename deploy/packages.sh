@@ -6,7 +6,7 @@
 # What the build needs.
 build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config
-    libh2o-evloop-dev libssl-dev libjansson-dev libcyaml-dev libyaml-dev libcrypt-dev
+    libh2o-evloop-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
 )
 
 # What the tests need on top.
