@@ -22,6 +22,7 @@ enum api_subject {
     API_SUBJECT_REPOSITORY,
     API_SUBJECT_BLOB,
     API_SUBJECT_UPLOAD,
+    API_SUBJECT_BODY, /* its sender, not what was done with it */
     API_SUBJECT_SIZE,
     API_SUBJECT_DIGEST,
     API_SUBJECT_MANIFEST,

@@ -53,6 +53,8 @@ struct http_address {
 enum result http_address_resolve(struct slice text, struct http_address *ret_address, struct strbuf *ret_why) NODISCARD;
 /* "127.0.0.1:5000", "[::1]:5000". */
 void http_address_format(const struct http_address *address, struct strbuf *out);
+/* OK if nobody listens there yet: SO_REUSEPORT would let a second server share the port in silence. Start-up only. */
+enum result http_address_probe(const struct http_address *address, struct strbuf *ret_why) NODISCARD;
 /* Listens (SO_REUSEPORT). A port 0 is replaced in *address by the one the kernel chose, so that the next loop can
  * share it. May be called several times. */
 enum result http_server_listen(struct http_server *server, struct http_address *address,
@@ -92,6 +94,8 @@ uint64_t http_request_content_length(const struct http_request *req);
 /* The body. The first read sends "100 Continue" if the client waits for it. Pages are the caller's to release. */
 struct byte_source *http_request_body(struct http_request *req);
 uint64_t http_request_body_bytes(const struct http_request *req); /* read so far */
+/* What reading it has failed with, OK so far: tells a failure of the sender's from one of the store's. */
+enum result http_request_body_failure(const struct http_request *req);
 
 /* Called at most once, when the client goes away before the reply is complete. Outstanding body reads and replies
  * report CANCELLED by themselves. */

@@ -18,6 +18,8 @@
 
 struct registry;
 
+/* Start-up only, may block (without http.secret it loads the stored one). UNSUPPORTED: this store can neither rename
+ * nor take parts of any size, and no other way of uploading is there yet. `config` is borrowed. */
 enum result registry_new(const struct config *config, struct storage *storage, struct index *index, struct pool *pool,
                          struct clock clock, struct metrics *metrics, struct registry **ret_registry) NODISCARD;
 void registry_free(struct registry *registry); /* no flow is running in it; accepts NULL */
@@ -35,7 +37,8 @@ struct blob_info {
 /* NOT_FOUND unless this repository may serve it and its bytes are there. */
 enum flow_next blob_find(struct flow *f, struct registry *registry, struct repo_name repo, const struct digest *digest,
                          struct blob_info *ret_info);
-/* Opens `length` bytes from `offset` of a blob that blob_find found. Close with storage_close_read. */
+/* Opens `length` bytes from `offset` of a blob that blob_find found. Close with storage_close_read. CORRUPT: the bytes
+ * have another length than blob_find said. */
 enum flow_next blob_open(struct flow *f, struct registry *registry, const struct blob_info *info, uint64_t offset,
                          uint64_t length, struct storage_reader **ret_reader);
 struct storage *registry_storage(struct registry *registry);
@@ -70,6 +73,7 @@ enum flow_next upload_append(struct flow *f, struct registry *registry, struct u
  * and its bytes are removed). Repeating a commit whose answer was lost is OK. Otherwise as upload_append. */
 enum flow_next upload_commit(struct flow *f, struct registry *registry, struct upload_ref upload,
                              const struct upload_body *body, const struct digest *digest, uint64_t *ret_offset_bytes);
+/* Removes the session and its bytes. CONFLICT: a writer is at it. */
 enum flow_next upload_cancel(struct flow *f, struct registry *registry, struct upload_ref upload);
 
 /* The signed proof that a session is the caller's, carried in its Location as `_state` (DESIGN.md, "Uploads"). */
@@ -92,7 +96,7 @@ struct manifest_view {
 
 void manifest_view_release(struct manifest_view *view); /* harmless on a zeroed one */
 
-/* By tag or digest. NOT_FOUND. UNSUPPORTED: a stored schema 1 manifest. */
+/* By tag or digest. NOT_FOUND. UNSUPPORTED: a stored schema 1 manifest. CORRUPT: its bytes are not its digest's. */
 enum flow_next manifest_find(struct flow *f, struct registry *registry, struct repo_name repo,
                              const struct reference *reference, struct manifest_view *ret_view);
 

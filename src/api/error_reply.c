@@ -52,6 +52,11 @@ static const struct api_int_error subject_errors[API_SUBJECT_COUNT][PENDING + 1]
                            "the chunk does not begin where the upload ends: see the Range header"},
                 [TOO_LARGE] = {413, "SIZE_INVALID", "the blob is larger than this registry accepts"},
             },
+        [API_SUBJECT_BODY] =
+            {
+                [INVALID] = {400, "SIZE_INVALID", "the body is cut short or not framed as HTTP wants it"},
+                [UNAVAILABLE] = {408, "REQUEST_TIMEOUT", "the body came too slowly: try again from where it stopped"},
+            },
         [API_SUBJECT_SIZE] =
             {
                 [INVALID] = {400, "SIZE_INVALID", "the body is not as long as its headers say"},

@@ -139,8 +139,7 @@ static enum flow_next reply_put(struct flow *f)
     api_int_headers_init(&headers, call);
     api_int_headers_add(&headers, SLICE("location"), api_int_location(call, path, arena));
     api_int_headers_add(&headers, SLICE("docker-content-digest"), text);
-    if (op->put.has_subject)
-        api_int_headers_add(&headers, SLICE("oci-subject"), digest_text(&op->put.subject, arena));
+    /* No OCI-Subject before there is a referrers API: it would keep clients from maintaining the fallback tag. */
     return flow_await(f, api_int_reply(call, 201, &headers, SLICE_EMPTY, flow_done(f)));
 }
 

@@ -171,6 +171,7 @@ static enum result conclude(struct http1_connection *c, enum result r, struct pa
     }
     page_release(TAKE(b->page));
     b->failure = r;
+    c->req->body_failure = r;
     return r;
 }
 

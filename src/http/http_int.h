@@ -121,6 +121,7 @@ struct http_request {
     bool has_body;
     uint64_t content_length; /* UINT64_MAX: unknown */
     uint64_t body_bytes;
+    enum result body_failure;
     uint64_t begun_ms;
     void (*gone)(void *data);
     void *gone_data;

@@ -87,16 +87,17 @@ static void on_acceptable(h2o_socket_t *sock, const char *err)
         ;
 }
 
-static enum result open_listener(const struct http_address *address, int *ret_fd)
+static enum result open_socket(const struct http_address *address, bool is_shared, int *ret_fd)
 {
     static const int on = 1;
     int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return result_from_errno(errno);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
+        (is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
         (address->addr.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
-        bind(fd, (const struct sockaddr *)&address->addr, address->len) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+        bind(fd, (const struct sockaddr *)&address->addr, address->len) != 0 ||
+        (is_shared && listen(fd, LISTEN_BACKLOG) != 0)) {
         int err = errno;
         close(fd);
         errno = err;
@@ -106,16 +107,32 @@ static enum result open_listener(const struct http_address *address, int *ret_fd
     return OK;
 }
 
+static void explain(const struct http_address *address, struct strbuf *ret_why)
+{
+    char text[128];
+    int err = errno;
+    strbuf_append_cstr(ret_why, "cannot listen on ");
+    http_address_format(address, ret_why);
+    strbuf_append_format(ret_why, ": %s", strerror_r(err, text, sizeof(text)));
+}
+
+enum result http_address_probe(const struct http_address *address, struct strbuf *ret_why)
+{
+    int fd = -1;
+    enum result r = open_socket(address, false, &fd);
+    if (r == OK)
+        close(fd);
+    else
+        explain(address, ret_why);
+    return r;
+}
+
 enum result http_server_listen(struct http_server *server, struct http_address *address, struct strbuf *ret_why)
 {
     int fd = -1;
-    enum result r = open_listener(address, &fd);
+    enum result r = open_socket(address, true, &fd);
     if (r != OK) {
-        char text[128];
-        int err = errno;
-        strbuf_append_cstr(ret_why, "cannot listen on ");
-        http_address_format(address, ret_why);
-        strbuf_append_format(ret_why, ": %s", strerror_r(err, text, sizeof(text)));
+        explain(address, ret_why);
         return r;
     }
     address->len = sizeof(address->addr);

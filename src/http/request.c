@@ -197,6 +197,11 @@ struct byte_source *http_request_body(struct http_request *req)
     return &req->body;
 }
 
+enum result http_request_body_failure(const struct http_request *req)
+{
+    return req->body_failure;
+}
+
 uint64_t http_request_body_bytes(const struct http_request *req)
 {
     return req->body_bytes;

@@ -54,21 +54,12 @@ enum flow_next upload_create(struct flow *f, struct registry *registry, struct r
 struct upload_status_op {
     struct upload_session session;
     uint64_t *ret_offset_bytes;
-    unsigned loads;
 };
 
-/* Once more after NOT_FOUND: a writer that prunes may remove the state between our listing and our read. */
 static enum flow_next load(struct flow *f)
 {
     struct upload_status_op *op = flow_owner(f);
-    if (op->loads > 0 && flow_result(f) == OK)
-        return FLOW_NEXT;
-    if (op->loads > 0 && (flow_result(f) != NOT_FOUND || op->loads == 2))
-        return flow_fail(f, flow_result(f));
-    struct upload_ref upload = {{op->session.repo}, op->session.uuid};
-    registry_int_session_init(&op->session, op->session.registry, upload, op->session.arena);
-    op->loads++;
-    return flow_again(f, flow_call(f, &registry_int_session_load_program, &op->session));
+    return flow_call(f, &registry_int_session_load_program, &op->session);
 }
 
 static enum flow_next return_offset(struct flow *f)

@@ -64,7 +64,9 @@ struct upload_session {
     uint32_t seq; /* of the newest state */
     struct upload_state state;
 
+    unsigned looks;
     unsigned attempts;
+    bool was_seen;
     struct slice after; /* of the listing */
     struct storage_listing listing;
     struct slice bytes;

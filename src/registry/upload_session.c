@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define LIST_LIMIT 1000u /* many times what pruning leaves of a session */
+#define LOOKS_MAX 5u
 /* How long a committed session answers a repeated final PUT. */
 #define DONE_KEPT_MS (10u * 60u * 1000u)
 
@@ -86,6 +87,7 @@ static enum flow_next find_newest(struct flow *f)
 static enum flow_next read_newest(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
+    s->was_seen = true;
     struct slice path = layout_upload_state(s->arena, s->uuid, s->seq);
     return flow_await(f, storage_get(s->registry->storage, path, UPLOAD_STATE_BYTES_MAX, s->arena, &s->bytes,
                                      &s->object, flow_done(f)));
@@ -94,6 +96,7 @@ static enum flow_next read_newest(struct flow *f)
 static enum flow_next judge_newest(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
+    s->was_seen = false;
     enum result r = registry_int_upload_state_parse(s->bytes, &s->state);
     if (r != OK)
         return flow_fail(f, r);
@@ -104,11 +107,33 @@ static enum flow_next judge_newest(struct flow *f)
     return FLOW_NEXT;
 }
 
-static const struct flow_step load_steps[] = {
+static const struct flow_step look_steps[] = {
     {"find newest", find_newest},
     {"read newest", read_newest},
     {"judge newest", judge_newest},
 };
+static const struct flow_program look_program = {.name = "session_look", FLOW_STEPS(look_steps)};
+
+/* Again if the state was there when we listed and gone when we read: its writer has pruned it meanwhile. */
+static enum flow_next look(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    if (s->looks > 0) {
+        enum result r = flow_result(f);
+        if (r == OK)
+            return FLOW_NEXT;
+        if (r != NOT_FOUND || !s->was_seen || s->looks == LOOKS_MAX)
+            return flow_fail(f, r);
+    }
+    s->looks++;
+    s->was_seen = false;
+    s->attempts = 0;
+    s->seq = 0;
+    s->after = SLICE_EMPTY;
+    return flow_again(f, flow_call(f, &look_program, s));
+}
+
+static const struct flow_step load_steps[] = {{"look", look}};
 const struct flow_program registry_int_session_load_program = {.name = "session_load", FLOW_STEPS(load_steps)};
 
 /* ---- remove ---- */

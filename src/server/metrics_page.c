@@ -12,6 +12,17 @@ struct metrics_page {
     struct strbuf text;
 };
 
+/* Pages come and go too often to count each: the gauge is set when somebody looks. */
+static void report_pages(struct server *server)
+{
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        struct server_loop *sl = &server->loops[i];
+        size_t bytes = pages_in_use_bytes(sl->loop);
+        metrics_gauge_add(server->metrics, i, METRIC_PAGES_IN_USE_BYTES, (int64_t)bytes - (int64_t)sl->pages_reported);
+        sl->pages_reported = bytes;
+    }
+}
+
 static enum flow_next reply_page(struct flow *f)
 {
     struct metrics_page *page = flow_owner(f);
@@ -26,6 +37,7 @@ static enum flow_next reply_page(struct flow *f)
         return flow_await(f,
                           http_reply_bytes(page->req, 405, refused, 2, SLICE("GET or HEAD, please\n"), flow_done(f)));
     }
+    report_pages(page->sl->server);
     metrics_render(page->sl->server->metrics, &page->text);
     struct slice text = strbuf_slice(&page->text);
     const struct http_header header = {SLICE("content-type"), SLICE("text/plain; version=0.0.4; charset=utf-8")};

@@ -86,6 +86,12 @@ static void add_challenge(struct flow *f, struct api_call *call)
         call->subject = API_SUBJECT_REPOSITORY;
 }
 
+/* A body that stalls or breaks its framing, whatever was being done with it. */
+static bool is_senders_failure(const struct exchange *x)
+{
+    return x->result != OK && x->result == http_request_body_failure(x->call.req);
+}
+
 static enum flow_next reply_error(struct flow *f)
 {
     struct exchange *x = flow_owner(f);
@@ -94,6 +100,8 @@ static enum flow_next reply_error(struct flow *f)
         return FLOW_NEXT;
     if (x->result == DENIED && x->call.subject == API_SUBJECT_ACCESS)
         add_challenge(f, &x->call);
+    if (is_senders_failure(x))
+        x->call.subject = API_SUBJECT_BODY;
     return flow_await_any(f, api_reply_error(&x->call, x->result, flow_done(f)));
 }
 
@@ -153,7 +161,7 @@ static enum flow_next log_request(struct flow *f)
                     status, duration_us);
     if (log_is_enabled(server->log, LOG_LEVEL_INFO))
         log_access(x, status, duration_us);
-    if (is_our_failure(x->result))
+    if (is_our_failure(x->result) && !is_senders_failure(x))
         log_failure(f, x);
     return FLOW_NEXT;
 }
@@ -175,7 +183,6 @@ static void on_end(void *data, enum result outcome)
     struct exchange *x = data;
     (void)outcome; /* logged, and answered where somebody was there to read it */
     struct server_loop *sl = x->sl;
-    metrics_gauge_add(sl->server->metrics, loop_index(sl->loop), METRIC_REQUESTS_RUNNING, -1);
     http_request_done(x->call.req);
     server_int_flow_ended(sl);
 }
@@ -202,7 +209,6 @@ void server_int_handle_request(void *data, struct http_request *req)
     x->call.services = &sl->server->services;
     x->call.identity.is_anonymous = true;
     make_request_id(sl, x->call.request_id);
-    metrics_gauge_add(sl->server->metrics, loop_index(sl->loop), METRIC_REQUESTS_RUNNING, 1);
     server_int_flow_begun(sl);
     http_request_on_gone(req, on_gone, f);
     flow_start(f, &pipeline_program, x, on_end, x);

@@ -146,6 +146,7 @@ static bool is_loopback(const struct http_address *address)
     return false;
 }
 
+/* Also finds out whether another server is there: before a socket of ours is. */
 static enum result resolve_addresses(struct server *server, struct strbuf *ret_why)
 {
     const struct config_list *listen = &server->config->http.listen;
@@ -157,6 +158,9 @@ static enum result resolve_addresses(struct server *server, struct strbuf *ret_w
     for (unsigned i = 0; i < listen->count; i++) {
         struct http_address *address = &server->addresses[server->address_count];
         enum result r = http_address_resolve(slice_from_cstr(listen->items[i]), address, ret_why);
+        if (r != OK)
+            return r;
+        r = http_address_probe(address, ret_why);
         if (r != OK)
             return r;
         is_public = is_public || !is_loopback(address);
@@ -191,6 +195,8 @@ static enum result listen_for_metrics(struct server *server, struct strbuf *ret_
         return r;
     struct http_address address;
     r = http_address_resolve(slice_from_cstr(server->config->metrics.listen), &address, ret_why);
+    if (r == OK)
+        r = http_address_probe(&address, ret_why);
     if (r != OK)
         return r;
     return http_server_listen(sl->metrics_http, &address, ret_why);

@@ -254,7 +254,9 @@ static enum result publish_file(struct parts_call *call, const char *path, struc
                                                      .path = path,
                                                      .is_create_only = (call->flags & STORAGE_PUT_CREATE_ONLY) != 0,
                                                      .is_volatile = (call->flags & STORAGE_PUT_VOLATILE) != 0});
-    if (r == OK) {
+    /* Also if it has its name, but that could not be synced: the caller may ask again, writers may not. */
+    struct stat st;
+    if (r == OK || fstatat(fs->parts_fd, call->multipart->id, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         file->is_complete = true;
         fs_int_parts_forget(fs, call->multipart->id);
     }

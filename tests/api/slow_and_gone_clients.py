@@ -35,11 +35,11 @@ def gauges(server):
         assert names, f"no metric named like {word}"
         return sum(values[name] for name in names)
 
-    return {"requests": total("requests_running"), "pages": total("pages_in_use"), "open": total("connections_open")}
+    return {"requests": total("requests_running"), "pages": total("upload_buffer_used"), "open": total("connections_open")}
 
 
 def check_nothing_is_left(server):
-    wait_until(lambda: gauges(server)["requests"] == 0 and gauges(server)["pages"] == 0 and gauges(server)["open"] <= 1,
+    wait_until(lambda: gauges(server)["requests"] <= 1 and gauges(server)["pages"] == 0 and gauges(server)["open"] <= 1,
                15, f"release of everything (now {gauges(server)})")
 
 

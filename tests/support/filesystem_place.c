@@ -19,7 +19,7 @@
 
 bool filesystem_place_make(struct filesystem_place *place)
 {
-    strcpy(place->root, "minato-test-XXXXXX");
+    strcpy(place->root, "/var/tmp/minato-test-XXXXXX");
     if (mkdtemp(place->root) != NULL)
         return true;
     place->root[0] = '\0';

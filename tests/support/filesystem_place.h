@@ -11,7 +11,7 @@ struct filesystem_place {
     char root[64]; /* "" until it is made */
 };
 
-/* Makes an empty folder, below the working folder so that it is on a disk. False: it cannot be made. */
+/* Makes an empty folder on a disk. False: it cannot be made. */
 bool filesystem_place_make(struct filesystem_place *place);
 /* Opens a store there. */
 enum result filesystem_place_open(struct filesystem_place *place, struct pool *pool, struct strbuf *ret_why,

@@ -273,8 +273,7 @@ class Client:
             if fresh:
                 self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
             try:
-                self.connection.request(method, path, body=body, headers=headers, encode_chunked=chunked)
-                response = self.connection.getresponse()
+                response = self._send(method, path, body, headers, chunked)
                 reply = Reply(response.status, response.headers, response.read())
             except (http.client.BadStatusLine, ConnectionError):
                 # A kept connection may have been closed by the server meanwhile.
@@ -288,6 +287,19 @@ class Client:
             if response.will_close:
                 self.close()
             return reply
+
+    def _send(self, method, path, body, headers, chunked):
+        try:
+            self.connection.request(method, path, body=body, headers=headers, encode_chunked=chunked)
+        except (BrokenPipeError, ConnectionResetError):
+            # Refused while the body was on its way: the answer is there all the same.
+            if self.connection.sock is None:
+                raise
+            response = http.client.HTTPResponse(self.connection.sock, method=method)
+            response.begin()
+            response.will_close = True
+            return response
+        return self.connection.getresponse()
 
     def close(self):
         if self.connection:

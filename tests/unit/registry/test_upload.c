@@ -336,6 +336,35 @@ static void the_claim_of_a_dead_process_is_taken_over_at_once(void **state)
     assert_true(env_serves(env, &digest, SLICE("12345")));
 }
 
+static void an_upload_holds_four_pages_at_most(void **state)
+{
+    struct env *env = *state;
+    char uuid[37];
+    struct digest digest = env_digest(big());
+    assert_int_equal(env_create(env, uuid), OK);
+    fault_driver_plan(env->fault, (struct fault_plan){.nth = 1, .call = "multipart_put", .kind = FAULT_STALL});
+    struct env_call call = {.kind = ENV_COMMIT, .body = {.bytes = big()}, .digest = digest};
+    memcpy(call.uuid, uuid, sizeof(uuid));
+    env_start(env, &call);
+    env_settle(env);
+    assert_int_equal(pages_in_use_bytes(env->loop), 4 * PAGE_BYTES);
+    fault_driver_release(env->fault);
+    assert_int_equal(env_wait(&call), OK);
+    env_call_done(&call);
+    assert_true(env_serves(env, &digest, big()));
+}
+
+static void a_store_that_cannot_rename_is_unsupported(void **unused)
+{
+    (void)unused;
+    struct config config;
+    struct registry *registry;
+    memset(&config, 0, sizeof(config));
+    struct storage *storage = storage_wrap(&memory_driver, memory_driver_new(memory_driver_like_s3(5u << 20)), NULL);
+    assert_int_equal(registry_new(&config, storage, NULL, NULL, clock_system(), NULL, &registry), UNSUPPORTED);
+    storage_close(storage);
+}
+
 static void a_session_is_of_one_repository(void **state)
 {
     struct env *env = *state;
@@ -393,6 +422,8 @@ int main(void)
         T(a_cancelled_flow_keeps_what_arrived),
         T(a_second_writer_is_a_conflict_with_the_saved_offset),
         T(the_claim_of_a_dead_process_is_taken_over_at_once),
+        T(an_upload_holds_four_pages_at_most),
+        cmocka_unit_test(a_store_that_cannot_rename_is_unsupported),
         T(a_session_is_of_one_repository),
         T(a_uuid_that_is_none_is_not_found),
         T(a_cancelled_session_leaves_nothing),
