@@ -57,8 +57,8 @@ enum result http_address_resolve(struct slice text, struct http_address *ret_add
         .ai_family = host.len == 0 ? AF_INET : AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *found = NULL;
     int err = getaddrinfo(host.len == 0 ? NULL : node, service, &hints, &found);
-    if (err != 0)
-        return complain(text, gai_strerror(err), ret_why);
+    if (err != 0 || found == NULL)
+        return complain(text, gai_strerror(err != 0 ? err : EAI_NONAME), ret_why);
     /* Of a name with several addresses ("localhost") take IPv4 first: what clients try, and what others print. */
     const struct addrinfo *best = found;
     for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)

@@ -31,7 +31,7 @@ READY = re.compile(r"listening on http://(.+):(\d+)")
 
 def binary():
     """The program under test: tests/run.sh says which build."""
-    path = Path(os.environ.get("MINATO_BINARY", ROOT / "build" / "asan" / "minato"))
+    path = Path(os.environ.get("MINATO_BINARY", ROOT / "build" / "asan" / "minato")).absolute()
     assert path.exists(), f"{path} is not built: cmake --preset asan && cmake --build --preset asan"
     return path
 
