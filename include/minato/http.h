@@ -16,7 +16,8 @@
 #include "minato/slice.h"
 #include "minato/telemetry.h"
 
-/* Refuses to run on a libh2o whose private structs we do not know; writes why. Call once, before any loop serves. */
+/* Refuses to run on a libh2o whose private structs we do not know; writes why. Call once, before any loop serves: it
+ * also sets the process up for it (SIGPIPE ignored, malloc keeps what it frees). */
 enum result http_library_check(struct strbuf *ret_why) NODISCARD;
 
 /* ---- server ---------------------------------------------------------------------------------------------------------
@@ -42,7 +43,7 @@ typedef void http_handler(void *data, struct http_request *req);
 enum result http_server_new(struct loop *loop, const struct http_settings *settings, struct pool *pool,
                             struct metrics *metrics, http_handler *handler, void *data,
                             struct http_server **ret_server) NODISCARD;
-/* All connections are closed (http_server_drain has reported). Accepts NULL. */
+/* After http_server_drain has reported, or before anything was served. Accepts NULL. */
 void http_server_free(struct http_server *server);
 
 struct http_address {
@@ -60,19 +61,21 @@ enum result http_address_probe(const struct http_address *address, struct strbuf
 enum result http_server_listen(struct http_server *server, struct http_address *address,
                                struct strbuf *ret_why) NODISCARD;
 /* Stops accepting, closes idle connections, lets running requests finish (each answered with Connection: close),
- * closes what is left after `timeout_ms`. `drained` is called once, when no connection is left. */
+ * closes what is left after `timeout_ms`. `drained` is called once, after the call has returned, when no connection
+ * is left and no handler has a request any more; it may free the server. */
 void http_server_drain(struct http_server *server, uint64_t timeout_ms, void (*drained)(void *data), void *data);
 
 /* ---- request: valid from the handler's call to http_request_done, also after the client has gone --------------------
  */
 
 struct slice http_request_method(const struct http_request *req);
-/* The path as sent, without the query; not decoded, starts with '/'. */
+/* The path as sent, without the query; not decoded, starts with '/'; "*" of "OPTIONS *". */
 struct slice http_request_path(const struct http_request *req);
 /* What follows the first '?', not decoded; empty without one. */
 struct slice http_request_query(const struct http_request *req);
 /* The first value of a header (`name` in lower case), trimmed; ptr is NULL if there is none. */
 struct slice http_request_header(const struct http_request *req, struct slice name);
+/* Of the Host header or an absolute URL, checked for its characters only; may be empty. */
 struct slice http_request_host(const struct http_request *req);
 /* "127.0.0.1:43210" */
 struct slice http_request_peer(const struct http_request *req);
@@ -89,7 +92,7 @@ bool http_request_query_value(struct http_request *req, struct slice name, unsig
 
 /* Whether a body is announced (Content-Length over 0, or chunked). */
 bool http_request_has_body(const struct http_request *req);
-/* UINT64_MAX when it is not known before its end. */
+/* UINT64_MAX when it is not known before its end; 0 without a body. */
 uint64_t http_request_content_length(const struct http_request *req);
 /* The body. The first read sends "100 Continue" if the client waits for it. Pages are the caller's to release. */
 struct byte_source *http_request_body(struct http_request *req);
@@ -97,8 +100,9 @@ uint64_t http_request_body_bytes(const struct http_request *req); /* read so far
 /* What reading it has failed with, OK so far: tells a failure of the sender's from one of the store's. */
 enum result http_request_body_failure(const struct http_request *req);
 
-/* Called at most once, when the client goes away before the reply is complete. Outstanding body reads and replies
- * report CANCELLED by themselves. */
+/* Called at most once, when the client goes away before the reply is complete; not if it had gone before this call.
+ * Outstanding body reads and replies report CANCELLED by themselves. A client that closes only its sending side counts
+ * as gone. */
 void http_request_on_gone(struct http_request *req, void (*gone)(void *data), void *data);
 bool http_request_is_gone(const struct http_request *req);
 
@@ -109,10 +113,11 @@ struct http_header {
     struct slice value;
 };
 
-/* All replies: OK when the last byte was handed to the kernel, CANCELLED if the client went away. Date, Connection and
- * Content-Length are added here (no Content-Length on 204 and 304). Headers are copied at once; bodies are borrowed
- * until completion. An unread body is drained if it is small, else the connection closes after a linger, so that the
- * answer always reaches the client. */
+/* All replies: OK when the last byte was handed to the kernel (at once, for small ones), CANCELLED if the client went
+ * away. Date, Connection and Content-Length are added here (no Content-Length on 204 and 304, no body on these and to
+ * HEAD). Headers are copied at once, line ends in their values become spaces; bodies are borrowed until completion. An
+ * unread body is drained if it is small, else the connection closes after a linger, so that the answer always reaches
+ * the client. */
 enum result http_reply_bytes(struct http_request *req, int status, const struct http_header *headers, size_t count,
                              struct slice body, struct done done) NODISCARD;
 /* For HEAD: the header of an answer whose body would have `content_length` bytes; no body. */

@@ -105,6 +105,7 @@ struct http1_body {
     struct page *page;
     struct page **ret_page;
     struct done done;
+    unsigned pages_at_once; /* handed over without a wait */
     /* Minimum rate, over the time in which the handler waited for bytes. */
     uint64_t wait_began_ms;
     uint64_t window_ms;

@@ -12,6 +12,8 @@
 #include "minato/own.h"
 
 #define READ_BYTES_MIN 4096u
+/* A handler that never waits gets this many pages, then the other connections of the loop have their turn. */
+#define PAGES_AT_ONCE_MAX 4
 
 static void finish_read(struct http1_connection *c, enum result r);
 
@@ -252,9 +254,15 @@ enum result http_int_http1_body_read(struct http_request *req, struct page **ret
         return OK;
     }
     enum result r = b->awaits_continue ? send_continue(c) : OK;
-    if (r == OK)
+    if (r == OK && b->pages_at_once == PAGES_AT_ONCE_MAX && c->in.len == 0) {
+        wait_for_bytes(c);
+        r = PENDING;
+    } else if (r == OK) {
+        b->pages_at_once++;
         r = advance(c);
+    }
     if (r == PENDING) {
+        b->pages_at_once = 0;
         b->ret_page = ret_page;
         b->done = done;
         return PENDING;

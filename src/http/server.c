@@ -37,8 +37,10 @@ void http_server_free(struct http_server *server)
 {
     if (server == NULL)
         return;
-    assert(server->connection_count == 0 && server->request_count == 0);
     http_int_listeners_close(server);
+    while (server->connections != NULL)
+        http_int_http1_abort(server->connections);
+    assert(server->connection_count == 0 && server->request_count == 0);
     timer_stop(&server->drain_timer);
     http_int_gone_watch_done(server);
     free(server->scratch);

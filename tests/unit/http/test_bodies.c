@@ -353,6 +353,29 @@ static void nothing_is_read_from_the_socket_before_the_handler_asks(void **state
     stop(f);
 }
 
+static void a_handler_that_never_waits_lets_others_have_their_turn(void **state)
+{
+    struct fixture *f = serve(read_all);
+    struct client *busy = dial(f);
+    char *body = noise(8 << 20);
+    size_t sent = 0;
+    (void)state;
+    say_length(busy, 8 << 20);
+    /* Fills the kernel's buffers as far as they go, then lets the loop turn once at a time. */
+    unsigned turns = 0;
+    while (!has_heard(busy, "read 8388608") && turns < 100000) {
+        ssize_t n = send(busy->fd, body + sent, (8u << 20) - sent, MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        loop_run_once(f->loop, 1);
+        turns++;
+    }
+    hear_sum(busy, body, 8 << 20);
+    assert_true(turns >= (8u << 20) / (5 * PAGE_BYTES)); /* the first piece may come with the head */
+    hang_up(busy);
+    free(body);
+    stop(f);
+}
+
 /* ---- time ---- */
 
 static void a_body_that_stalls_is_given_up(void **state)
@@ -468,6 +491,7 @@ int main(void)
         cmocka_unit_test(a_client_that_leaves_while_waiting_for_a_page_is_noticed),
         cmocka_unit_test(waiting_for_bytes_holds_no_page),
         cmocka_unit_test(nothing_is_read_from_the_socket_before_the_handler_asks),
+        cmocka_unit_test(a_handler_that_never_waits_lets_others_have_their_turn),
         cmocka_unit_test(a_body_that_stalls_is_given_up),
         cmocka_unit_test(a_body_below_the_minimum_rate_is_given_up),
         cmocka_unit_test(time_in_which_the_handler_does_not_read_is_not_charged),

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <sys/resource.h>
+
 #include "minato/own.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -133,6 +135,29 @@ static void a_client_may_leave_within_a_head(void **state)
     }
     wait_until(f, f->server->connection_count == 0);
     assert_int_equal(f->requests, 0);
+    stop(f);
+}
+
+static void a_server_out_of_descriptors_waits_for_one_without_spinning(void **state)
+{
+    struct fixture *f = serve(answer_path);
+    struct client *c = dial(f);
+    struct rlimit limit;
+    struct rlimit none;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    say(c, GET("/patient"));
+    loop_run_once(f->loop, 50);
+    uint64_t begun = now_ms();
+    loop_run_once(f->loop, 60);
+    assert_true(now_ms() - begun >= 50);
+    assert_int_equal(f->server->connection_count, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    hear(c, "\r\n\r\n/patient");
+    hang_up(c);
     stop(f);
 }
 
@@ -276,6 +301,7 @@ int main(void)
         cmocka_unit_test(pipelined_bytes_do_not_hide_that_the_client_left),
         cmocka_unit_test(nobody_is_told_that_a_client_left_after_its_answer),
         cmocka_unit_test(a_client_may_leave_within_a_head),
+        cmocka_unit_test(a_server_out_of_descriptors_waits_for_one_without_spinning),
         cmocka_unit_test(a_drain_without_connections_reports_after_the_call),
         cmocka_unit_test(a_drain_closes_idle_connections_and_the_door),
         cmocka_unit_test(a_drain_lets_running_requests_finish_and_then_closes),
