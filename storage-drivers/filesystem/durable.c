@@ -90,11 +90,17 @@ static void forget_slot(struct durable_folders *d, const char *folder)
     }
 }
 
+static struct fs_path path_of(const char *text)
+{
+    struct fs_path path;
+    (void)snprintf(path.text, sizeof(path.text), "%s", text);
+    return path;
+}
+
 /* The folders above `path` are not what we thought: somebody else removed one, or a sync failed. */
 static void forget_folders(struct durable_folders *d, const char *path)
 {
-    struct fs_path folder;
-    strcpy(folder.text, path);
+    struct fs_path folder = path_of(path);
     pthread_mutex_lock(&d->mutex);
     for (fs_int_parent(&folder); folder.text[0] != '\0'; fs_int_parent(&folder))
         forget_slot(d, folder.text);
@@ -152,8 +158,7 @@ static enum result ensure_folder(struct fs *fs, struct fs_path *folder, bool is_
 
 enum result fs_int_ensure_folders(struct fs *fs, const char *path, bool is_durable)
 {
-    struct fs_path folder;
-    strcpy(folder.text, path);
+    struct fs_path folder = path_of(path);
     fs_int_parent(&folder);
     if (is_known_durable(&fs->durable, folder.text))
         return OK;
@@ -177,8 +182,7 @@ static unsigned level_of(const char *folder)
 
 bool fs_int_prune(struct fs *fs, const char *path, struct fs_path *ret_parent)
 {
-    struct fs_path folder;
-    strcpy(folder.text, path);
+    struct fs_path folder = path_of(path);
     bool is_any = false;
     fs_int_parent(&folder);
     while (folder.text[0] != '\0' && level_of(folder.text) > KEPT_LEVELS && remove_folder(fs, folder.text)) {
@@ -204,8 +208,7 @@ static _Atomic unsigned *unsettled_of(struct fs *fs, const char *path)
 
 enum result fs_int_sync_name(struct fs *fs, const char *path)
 {
-    struct fs_path folder;
-    strcpy(folder.text, path);
+    struct fs_path folder = path_of(path);
     fs_int_parent(&folder);
     enum result r = fs_int_sync_folder(fs, folder.text);
     if (r == OK)

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "minato/own.h"
 #include "../../src/api/api_int.h"
+#include "minato/own.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
