@@ -3,26 +3,28 @@
 any moment may leave.
 
     bytes of a file      safe once fsync or fdatasync of it has returned, if they were written before it was called
-    a name in a folder   safe once fsync of that folder has returned, if it was made (or removed) before it was called
+    a name in a folder   safe once fsync of that folder has returned, if it was made (or removed) before it was called;
+                         the trace cannot tell when in a call that was, so one that had begun counts as before
     a rename             two changes, one in each folder: either may come through without the other
     all the rest         each write, each size and each name separately may be on the disk, or not, in any combination
 """
+import functools
 import os
-
-import durability_trace
 
 
 class Inode:
-    __slots__ = ("number", "is_folder", "base", "pending", "names")
+    __slots__ = ("number", "is_folder", "base", "pending", "names", "synced")
 
     def __init__(self, number, is_folder):
         self.number, self.is_folder = number, is_folder
         self.base = {} if is_folder else b""  # what is on the disk for sure
         self.pending = []  # (position, change): not synced
         self.names = {}  # folders: as the program sees them
+        self.synced = -1  # where in the trace the last sync began that has returned
 
     def settle(self, before):
-        """Everything that ended before `before` is on the disk."""
+        """What came before `before` is on the disk."""
+        self.synced = max(self.synced, before)
         done = [change for position, change in self.pending if position < before]
         self.pending = [(position, change) for position, change in self.pending if position >= before]
         if self.is_folder:
@@ -50,10 +52,10 @@ class Model:
 
     def __init__(self, root):
         self.root_path = os.path.realpath(root)
-        self.count = 0
         self.inodes = []
         self.root = self.new_inode(True)
         self.fds = {}  # number -> [inode, offset]
+        self.glances = {}
 
     def new_inode(self, is_folder):
         inode = Inode(len(self.inodes), is_folder)
@@ -74,6 +76,13 @@ class Model:
             inode = inode.names.get(name) if inode is not None and inode.is_folder else None
         return inode
 
+    def read(self, relative):
+        """The bytes of a file as the program sees them; None: it is not there."""
+        inode = self.lookup(relative)
+        if inode is None or inode.is_folder:
+            return None
+        return functools.reduce(lambda content, change: apply(content, change[1]), inode.pending, inode.base)
+
     def parent(self, relative):
         folder, _, name = relative.rpartition("/")
         inode = self.lookup(folder)
@@ -81,7 +90,7 @@ class Model:
             raise NotYet(f"no folder {folder}")
         return inode, name
 
-    def set_name(self, relative, inode, position):
+    def set_name(self, relative, inode, call):
         folder, name = self.parent(relative)
         if inode is None:
             if name not in folder.names:
@@ -89,18 +98,26 @@ class Model:
             del folder.names[name]
         else:
             folder.names[name] = inode
-        folder.pending.append((position, (name, inode)))
+        folder.pending.append((call.begin, (name, inode)))
+        if call.begin < folder.synced:
+            folder.settle(folder.synced)
 
     # ---- calls ----
 
-    def play(self, calls):
-        """Yields (position, call) after each call's effect; those that began to close first, as numbers are reused."""
+    def play(self, calls, is_early=lambda call: False):
+        """Yields each call after its effect, in the order they ended; when it began, if `is_early` or if it closes a
+        descriptor, whose number may be given out again at once."""
         events = []
         for order, call in enumerate(calls):
-            is_close = call.name in ("close", "dup2", "dup3")
-            events.append((call.begin if is_close else call.end, order, call))
+            early = call.name in ("close", "dup2", "dup3") or is_early(call)
+            events.append((call.begin if early else call.end, order, call, self.do))
+            if call.name == "openat" and call.ok:
+                events.append((call.begin, order, call, self.glance))
         waiting = []
-        for position, _, call in sorted(events, key=lambda event: event[:2]):
+        for _, _, call, action in sorted(events, key=lambda event: event[:2]):
+            if action == self.glance:
+                self.glance(call)
+                continue
             waiting.append(call)
             progress = True
             while progress:
@@ -111,12 +128,17 @@ class Model:
                     except NotYet:
                         continue
                     waiting.remove(one)
-                    progress = True
-                    yield position, one
+                    progress = bool(waiting)
+                    yield one
             if len(waiting) > 64:
                 raise RuntimeError(f"the trace does not fit together: {waiting[0]}")
         if waiting:
             raise RuntimeError(f"the trace does not fit together: {waiting[0]}")
+
+    def glance(self, call):
+        """What an open would find when it began: it may be deleted by a call that overlaps it."""
+        relative = self.relative(call.path(1, 0))
+        self.glances[call] = self.lookup(relative) if relative is not None else None
 
     def do(self, call):
         action = getattr(self, "do_" + call.name, None)
@@ -124,15 +146,18 @@ class Model:
             action(call)
 
     def opened(self, call, relative, flags):
+        glanced = self.glances.pop(call, None)
+        self.fds.pop(call.value, None)
         if relative is None:
-            self.fds.pop(call.value, None)
             return
         inode = self.lookup(relative)
-        if inode is None:
-            if "O_CREAT" not in flags:
-                raise NotYet(relative)
+        if inode is None and "O_CREAT" in flags:
             inode = self.new_inode(False)
-            self.set_name(relative, inode, call.end)
+            self.set_name(relative, inode, call)
+        elif inode is None:
+            inode = glanced
+            if inode is None:
+                return  # made and removed by calls that overlap this one; nothing written through it is counted
         elif "O_TRUNC" in flags and not inode.is_folder:
             inode.pending.append((call.end, (0, None)))
         self.fds[call.value] = [inode, 0]
@@ -200,7 +225,7 @@ class Model:
     def made_folder(self, call, relative):
         if relative:
             self.parent(relative)
-            self.set_name(relative, self.new_inode(True), call.end)
+            self.set_name(relative, self.new_inode(True), call)
 
     def do_mkdirat(self, call):
         self.made_folder(call, self.relative(call.path(1, 0)))
@@ -210,7 +235,7 @@ class Model:
 
     def removed(self, call, relative):
         if relative:
-            self.set_name(relative, None, call.end)
+            self.set_name(relative, None, call)
 
     def do_unlinkat(self, call):
         self.removed(call, self.relative(call.path(1, 0)))
@@ -228,8 +253,8 @@ class Model:
             raise NotYet(old)
         self.parent(new)
         if not keep:
-            self.set_name(old, None, call.end)
-        self.set_name(new, inode, call.end)
+            self.set_name(old, None, call)
+        self.set_name(new, inode, call)
 
     def do_renameat2(self, call):
         self.renamed(call, self.relative(call.path(1, 0)), self.relative(call.path(3, 2)))
@@ -259,7 +284,7 @@ class Image:
 
     def names(self, folder):
         if folder.number not in self.folders:
-            states = {name: [inode] for name, inode in folder.base.items()}
+            states = {name: [inode] for name, inode in folder.base.items()}  # each name's history since it was synced
             for _, (name, inode) in folder.pending:
                 states.setdefault(name, [None]).append(inode)
             picked = {name: ways[self.choose("name", len(ways))] for name, ways in states.items()}
@@ -337,16 +362,12 @@ ADVERSARIES = (nothing_unsynced, names_without_data, names_and_sizes_without_dat
 
 def without(calls, *kinds):
     """The trace as if the program had not made some syncs: "file" or "folder"."""
-    folders = set()
-    for call in calls:
-        if call.name in ("openat", "open") and call.ok and "O_DIRECTORY" in "".join(call.args):
-            folders.add(call.path(1, 0) if call.name == "openat" else call.path(0))
+    folders = {os.path.normpath(call.path(1, 0)) for call in calls
+               if call.name == "openat" and call.ok and "O_DIRECTORY" in call.args[2]}
+
     def is_dropped(call):
         if call.name not in ("fsync", "fdatasync"):
             return False
-        kind = "folder" if os.path.normpath(call.fd()[1]) in {os.path.normpath(f) for f in folders} else "file"
-        return kind in kinds
+        path = os.path.normpath(call.fd()[1].removesuffix(" (deleted)"))
+        return ("folder" if path in folders else "file") in kinds
     return [call for call in calls if not is_dropped(call)]
-
-
-read_trace = durability_trace.read_trace

@@ -32,7 +32,7 @@ class Call:
 
     def fd(self, i=0):
         """The descriptor in argument i, and the path strace saw behind it; -1 for AT_FDCWD."""
-        match = re.match(r"(AT_FDCWD|-?\d+)(?:<(.*)>)?$", self.args[i], re.S)
+        match = re.match(r"(AT_FDCWD|-?\d+)(?:<([^>]*)>)?", self.args[i])
         number = -1 if match[1] == "AT_FDCWD" else int(match[1])
         return number, unquote(match[2]) if match[2] else ""
 

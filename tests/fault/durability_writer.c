@@ -125,9 +125,10 @@ static void start_slot(struct writer *w, struct slot *s, unsigned number)
 {
     s->writer = w;
     s->action = (enum action)next_random(w, ACTIONS);
-    /* Few folders, so that deletes empty them under those who create. A volatile path has no history to keep. */
-    (void)snprintf(s->path, sizeof(s->path), "docker/%s%u/%u/%u", s->action == VOLATILE ? "v" : "d", number % 3,
-                   number % 2, number);
+    bool is_volatile = s->action == VOLATILE || (s->action == DELETE && next_random(w, 2) == 0);
+    /* Few folders, so that deletes empty them under those who create, and volatile folders become durable ones. */
+    (void)snprintf(s->path, sizeof(s->path), "docker/d%u/%u/%s%u", number % 3, number % 2, is_volatile ? "v" : "o",
+                   number);
     make_bytes(w, s);
     say_path(tries[s->action], s->path, s->action == DELETE ? "" : s->sha256);
     w->outstanding += 2;
