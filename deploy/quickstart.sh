@@ -60,7 +60,7 @@ while [[ $# -gt 0 ]]; do
     esac
 done
 if [[ -n $config && ! -r $config ]]; then
-    wrong_usage "cannot read the configuration '$config'"
+    wrong_usage "--config: cannot read '$config'"
 fi
 if [[ -n $listen && ! $listen =~ ^(\[[0-9a-fA-F:.]+\]|[^:/]*):[0-9]+$ ]]; then
     wrong_usage "--listen takes HOST:PORT, not '$listen'"

@@ -133,7 +133,7 @@ run_pytest() { # NAME BINARY ARGUMENT...
     [[ -z $all ]] || limit=7200
     local filter=()
     if [[ -n $only ]] && ! names_a_phase; then
-        filter=(-k "$only")
+        filter=(-k "${only//|/ or }")
     fi
     clean env MINATO_BINARY="$binary" MINATO_TESTS_ALL="$all" timeout --foreground -k 60 "$limit" \
         "$python" -m pytest -q -p no:cacheprovider --tb=short --junitxml="$results/$name.xml" -o junit_family=xunit1 \

@@ -231,7 +231,7 @@ def test_killed_at_any_moment_it_keeps_what_it_acknowledged(run_all, seed, tmp_p
     unfinished = set()
     for number in range(rounds):
         books = Books(tags)
-        server = minato.Minato(folder=tmp_path / "server", data=root, config=CONFIG).start()
+        server = minato.Minato(folder=tmp_path / f"server-{number}", data=root, config=CONFIG).start()
         pushers = [Pusher(i, server, books, chance.random()) for i in range(PUSHERS)]
         for pusher in pushers:
             pusher.start()
@@ -243,7 +243,7 @@ def test_killed_at_any_moment_it_keeps_what_it_acknowledged(run_all, seed, tmp_p
         assert not errors, f"round {number}: {errors}"
 
         links = check_folder(root, known)
-        again = minato.Minato(folder=tmp_path / "server", data=root, config=CONFIG).start()
+        again = minato.Minato(folder=tmp_path / f"server-{number}", data=root, config=CONFIG).start()
         try:
             client = again.client()
             check_acknowledged(client, books)

@@ -124,7 +124,8 @@ static enum result begin_action(struct slot *s, struct done done)
 static void start_slot(struct writer *w, struct slot *s, unsigned number)
 {
     s->writer = w;
-    s->action = (enum action)next_random(w, ACTIONS);
+    unsigned action = next_random(w, ACTIONS + 2); /* many deletes, so that folders come and go */
+    s->action = action < DELETE ? (enum action)action : DELETE;
     bool is_volatile = s->action == VOLATILE || (s->action == DELETE && next_random(w, 2) == 0);
     /* Few folders, so that deletes empty them under those who create, and volatile folders become durable ones. */
     (void)snprintf(s->path, sizeof(s->path), "docker/d%u/%u/%s%u", number % 3, number % 2, is_volatile ? "v" : "o",

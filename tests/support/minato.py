@@ -99,12 +99,12 @@ class Minato:
         # A leak is looked for at exit; a report goes to its own file, so that no log line can hide it.
         report = self.folder / "sanitizer"
         options = f"log_path={report}:exitcode=99:abort_on_error=0"
-        return clean_environment(
-            ASAN_OPTIONS=f"{options}:detect_leaks=1:detect_stack_use_after_return=1",
-            UBSAN_OPTIONS=f"{options}:print_stacktrace=1",
-            TSAN_OPTIONS=f"{options}:suppressions={ROOT / 'tests' / 'support' / 'tsan.supp'}",
+        return clean_environment(**{
+            "ASAN_OPTIONS": f"{options}:detect_leaks=1:detect_stack_use_after_return=1",
+            "UBSAN_OPTIONS": f"{options}:print_stacktrace=1",
+            "TSAN_OPTIONS": f"{options}:suppressions={ROOT / 'tests' / 'support' / 'tsan.supp'}",
             **self.env,
-        )
+        })
 
     def start(self, port=0, wait_s=30):
         begun = time.monotonic()

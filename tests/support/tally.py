@@ -42,7 +42,8 @@ def read_junit(path):
             text = "\n".join((node.text or node.get("message") or "") for node in bad)
             output = case.find("system-out")
             if output is not None and output.text:
-                text += "\n" + "\n".join(output.text.splitlines()[-EXCERPT_LINES:])
+                lines = [line for line in output.text.splitlines() if line and "- Captured " not in line]
+                text += "\n" + "\n".join(lines[-10:])
             yield "fail", name, text
         elif case.find("skipped") is not None:
             yield "skip", name, case.find("skipped").get("message") or ""
