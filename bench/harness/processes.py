@@ -2,6 +2,7 @@
 """Starting and stopping what is measured: pinned, with a clean environment, never left behind."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -92,6 +93,33 @@ class Stage:
         if process.returncode != 0:
             raise BenchError(f"{' '.join(map(str, command))}: exit {process.returncode}\n{err}")
         return out
+
+
+def user_seconds_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return int(stat.read().rsplit(")", 1)[1].split()[11]) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0
+
+
+class Neighbours:
+    """User time that processes other than ours took since it was made, as a share of one core."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.begun = time.monotonic()
+        self.base = self.foreign_seconds()
+
+    def foreign_seconds(self):
+        with open("/proc/stat", encoding="ascii") as stat:
+            user, nice = map(int, stat.readline().split()[1:3])
+        ours = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        ours += sum(user_seconds_of(process.pid) for process in self.stage.processes if process.returncode is None)
+        return (user + nice) / os.sysconf("SC_CLK_TCK") - ours
+
+    def share(self):
+        return (self.foreign_seconds() - self.base) / max(time.monotonic() - self.begun, 0.01)
 
 
 def cpu_seconds(pid):

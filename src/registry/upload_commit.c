@@ -150,6 +150,33 @@ static bool is_empty(const struct upload_commit *op)
     return op->writer.session.state.offset == 0;
 }
 
+/* Bytes that a PATCH was told are safe must not get out of the session's sight: when this process dies between moving
+ * them and its answer, the state has to say how far they reach, or neither a PATCH nor a repeated PUT could go on.
+ * Before the state says so the bytes are synced, as its hash vouches for them. */
+static bool has_more_than_was_saved(const struct upload_commit *op)
+{
+    return op->writer.claimed_offset > 0 && op->writer.session.state.offset > op->writer.claimed_offset;
+}
+
+static enum flow_next sync_bytes(struct flow *f)
+{
+    struct upload_commit *op = flow_owner(f);
+    struct upload_session *s = &op->writer.session;
+    if (!has_more_than_was_saved(op))
+        return FLOW_NEXT;
+    return flow_await(f, storage_multipart_sync(s->registry->storage, layout_bytes(s->arena, s->uuid),
+                                                &s->state.multipart, flow_done(f)));
+}
+
+static enum flow_next save_offset(struct flow *f)
+{
+    struct upload_commit *op = flow_owner(f);
+    struct upload_session *s = &op->writer.session;
+    if (!has_more_than_was_saved(op))
+        return FLOW_NEXT;
+    return flow_await(f, registry_int_session_save(s, s->seq, STORAGE_PUT_VOLATILE, flow_done(f)));
+}
+
 /* NOT_FOUND goes on: an earlier commit may have come further than this. */
 static enum flow_next complete_bytes(struct flow *f)
 {
@@ -272,6 +299,8 @@ static const struct flow_step commit_steps[] = {
     {"receive", registry_int_writer_receive},
     {"find digest", find_digest},
     {"compare digest", compare_digest},
+    {"sync bytes", sync_bytes},
+    {"save offset", save_offset},
     {"complete bytes", complete_bytes},
     {"move bytes", move_bytes},
     {"drop duplicate", drop_duplicate},

@@ -61,13 +61,15 @@ struct upload_session {
     struct arena *arena;
     struct slice repo; /* empty: whosever it is (purge) */
     struct slice uuid;
-    uint32_t seq; /* of the newest state */
+    uint32_t seq; /* of the newest state: the next claim's is one more */
     struct upload_state state;
 
     unsigned looks;
     unsigned attempts;
     bool was_seen;
-    struct slice after; /* of the listing */
+    uint32_t read_seq;   /* of the state read: below `seq` when a power failure has torn a volatile one */
+    uint64_t unreadable; /* states from this number on cannot be read; 0: none */
+    struct slice after;  /* of the listing */
     struct storage_listing listing;
     struct slice bytes;
     struct storage_object object;

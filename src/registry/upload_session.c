@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Finding, judging, saving and removing an upload session. Its states are the objects minato/uploads/<uuid>/<seq>; the
- * one with the highest number counts. All on the flow's loop.
+ * one with the highest number counts. A claim is not durable: a power failure may leave its name without its bytes.
+ * Then the one below counts, which is never behind what was acknowledged. All on the flow's loop.
  */
 #include "upload_int.h"
 
@@ -53,8 +54,12 @@ static void note_newest(struct upload_session *s)
     for (size_t i = 0; i < s->listing.count; i++) {
         uint64_t seq;
         const struct storage_entry *entry = &s->listing.entries[i];
-        if (!entry->is_folder && slice_parse_u64(entry->name, &seq) == OK && seq <= UINT32_MAX && seq > s->seq)
+        if (entry->is_folder || slice_parse_u64(entry->name, &seq) != OK || seq > UINT32_MAX)
+            continue;
+        if (seq > s->seq)
             s->seq = (uint32_t)seq;
+        if (seq > s->read_seq && (s->unreadable == 0 || seq < s->unreadable))
+            s->read_seq = (uint32_t)seq;
     }
 }
 
@@ -77,8 +82,10 @@ static enum flow_next find_newest(struct flow *f)
             return flow_fail(f, flow_result(f));
         note_newest(s);
         s->after = s->listing.next;
+        if (s->after.len == 0 && s->read_seq > 0)
+            return FLOW_NEXT;
         if (s->after.len == 0)
-            return s->seq > 0 ? FLOW_NEXT : flow_fail(f, NOT_FOUND);
+            return flow_fail(f, s->unreadable > 0 ? CORRUPT : NOT_FOUND);
     }
     s->attempts++;
     return list_folder(s, f);
@@ -88,7 +95,7 @@ static enum flow_next read_newest(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
     s->was_seen = true;
-    struct slice path = layout_upload_state(s->arena, s->uuid, s->seq);
+    struct slice path = layout_upload_state(s->arena, s->uuid, s->read_seq);
     return flow_await(f, storage_get(s->registry->storage, path, UPLOAD_STATE_BYTES_MAX, s->arena, &s->bytes,
                                      &s->object, flow_done(f)));
 }
@@ -98,8 +105,10 @@ static enum flow_next judge_newest(struct flow *f)
     struct upload_session *s = flow_owner(f);
     s->was_seen = false;
     enum result r = registry_int_upload_state_parse(s->bytes, &s->state);
-    if (r != OK)
+    if (r != OK) {
+        s->unreadable = s->read_seq;
         return flow_fail(f, r);
+    }
     if (s->repo.len == 0) /* the purge looks at every repository's */
         return FLOW_NEXT;
     if (!slice_equal(s->state.repo, s->repo) || registry_int_session_is_expired(s))
@@ -114,7 +123,8 @@ static const struct flow_step look_steps[] = {
 };
 static const struct flow_program look_program = {.name = "session_look", FLOW_STEPS(look_steps)};
 
-/* Again if the state was there when we listed and gone when we read: its writer has pruned it meanwhile. */
+/* Again if the state was there when we listed and gone when we read (its writer has pruned it meanwhile), or if it
+ * cannot be read and there is one below. */
 static enum flow_next look(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
@@ -122,13 +132,16 @@ static enum flow_next look(struct flow *f)
         enum result r = flow_result(f);
         if (r == OK)
             return FLOW_NEXT;
-        if (r != NOT_FOUND || !s->was_seen || s->looks == LOOKS_MAX)
-            return flow_fail(f, r);
+        bool is_pruned = r == NOT_FOUND && s->was_seen;
+        bool is_torn = r == CORRUPT && s->read_seq > 0;
+        if ((!is_pruned && !is_torn) || s->looks == LOOKS_MAX)
+            return flow_fail(f, r == CORRUPT && s->repo.len > 0 ? NOT_FOUND : r);
     }
     s->looks++;
     s->was_seen = false;
     s->attempts = 0;
     s->seq = 0;
+    s->read_seq = 0;
     s->after = SLICE_EMPTY;
     return flow_again(f, flow_call(f, &look_program, s));
 }

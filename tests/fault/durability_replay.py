@@ -234,10 +234,13 @@ class Pusher(threading.Thread):
         tag = f"t{self.random.randint(0, 2)}-{self.number}"
         self.send(Request("manifest", repo, tag=tag, data=manifest), "PUT", f"/v2/{repo}/manifests/{tag}", manifest)
 
-    def push_blob(self, repo, data):
+        if self.random.random() < 0.5:
+            self.push_blob(repo, self.random.randbytes(50_000), is_left_open=True)
+
+    def push_blob(self, repo, data, is_left_open=False):
         digest = minato.digest_of(data)
         session = object()
-        way = self.random.randint(0, 3)
+        way = 3 if is_left_open else self.random.randint(0, 3)
         if way == 0:
             self.send(Request("commit", repo, data=data, session=session), "POST",
                       f"/v2/{repo}/blobs/uploads/?digest={digest}", data)
@@ -251,7 +254,7 @@ class Pusher(threading.Thread):
                               location, part)
             location = reply.header("location")
             later.append(location)
-        if self.random.random() < 0.9:
+        if not is_left_open:
             self.send(Request("commit", repo, data=data, session=session), "PUT",
                       minato.with_query(location, digest=digest), b"" if way > 1 else data)
 
@@ -372,8 +375,8 @@ def test_the_server_loses_nothing_it_acknowledged(run_all, seed, tmp_path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--writer", type=Path)
-    which.add_argument("--server", type=Path)
+    which.add_argument("--writer", type=lambda text: Path(text).resolve())
+    which.add_argument("--server", type=lambda text: Path(text).resolve())
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randint(1, 10**6))
     options = parser.parse_args()

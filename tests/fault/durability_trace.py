@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a program under strace and reads the trace: one Call per system call, with when it began and when it ended."""
+import os
 import re
 import shutil
+import time
 
 FILES = ("open,openat,creat,close,dup,dup2,dup3,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,link,"
          "linkat,ftruncate,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,syncfs,sync")
@@ -10,11 +12,12 @@ STRING_MAX = 32 * 1024 * 1024
 
 
 def strace_command(trace_path, with_sockets=False):
-    """The prefix of the command to trace; strings whole and in hexadecimal, descriptors with their paths."""
+    """The prefix of the command to trace; strings whole and in hexadecimal, descriptors with their paths. The process
+    started is the program itself (-D), so that signals reach it; strace may be writing a moment longer."""
     if shutil.which("strace") is None:
         raise FileNotFoundError("strace is not installed")
     calls = FILES + ("," + SOCKETS if with_sockets else "")
-    return ["strace", "-f", "-y", "-xx", "-s", str(STRING_MAX), "-e", "trace=" + calls, "-e", "signal=none",
+    return ["strace", "-D", "-f", "-y", "-xx", "-s", str(STRING_MAX), "-e", "trace=" + calls, "-e", "signal=none",
             "-o", str(trace_path)]
 
 
@@ -76,12 +79,26 @@ def split_args(text):
     return args
 
 
+def wait_for_trace(path, wait_s=60):
+    """Until strace has written the program's last line."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        with open(path, "rb") as trace:
+            pid = trace.readline().split()[0]
+            trace.seek(max(0, os.path.getsize(path) - 4096))
+            if re.search(rb"(^|\n)" + pid + rb" +\+\+\+ (exited|killed)[^\n]*\n$", trace.read()):
+                return
+        assert time.monotonic() < deadline, f"strace has not finished {path}"
+        time.sleep(0.05)
+
+
 LINE = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. (\w+) resumed>)")
 RESULT = re.compile(r"\) *= (-?\d+|\?)[^=]*$", re.S)
 
 
 def read_trace(path):
     """All calls that ended, in the order they ended."""
+    wait_for_trace(path)
     calls, unfinished = [], {}
     with open(path, encoding="ascii", errors="surrogateescape") as lines:
         for position, line in enumerate(lines):
@@ -96,8 +113,8 @@ def read_trace(path):
                 if begun is None:
                     continue
                 begin, text = begun[0], begun[1] + text
-            if text.endswith("<unfinished ...>"):
-                unfinished[pid] = (begin, text[:-len("<unfinished ...>")].rstrip())
+            if text.endswith(" <unfinished ...>"):
+                unfinished[pid] = (begin, text[:-len(" <unfinished ...>")])
                 continue
             result = RESULT.search(text)
             if result is None or result[1] == "?":

@@ -5,6 +5,7 @@
  */
 #include "fault_driver.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +16,11 @@ struct fault_driver {
     void *self;
     bool is_deferred;
     struct fault_plan plan;
-    unsigned calls;   /* all since the plan */
-    unsigned matches; /* those that the plan counts */
-    unsigned hits;
-    unsigned outstanding;
-    const char *last_call;
+    atomic_uint calls;   /* all since the plan */
+    atomic_uint matches; /* those that the plan counts */
+    atomic_uint hits;
+    atomic_uint outstanding;
+    _Atomic(const char *) last_call;
     struct call *stalled;
     void (*hook)(void *data, const char *call);
     void *hook_data;
@@ -59,8 +60,8 @@ static bool is_hit(struct fault_driver *fault, const char *name)
     fault->last_call = name;
     if (plan->nth == 0 || (plan->call != NULL && strcmp(plan->call, name) != 0))
         return false;
-    fault->matches++;
-    return fault->matches >= plan->nth && fault->matches - plan->nth <= plan->repeat;
+    unsigned match = atomic_fetch_add(&fault->matches, 1) + 1;
+    return match >= plan->nth && match - plan->nth <= plan->repeat;
 }
 
 static struct call *begin(struct fault_driver *fault, const char *name, struct done done)
