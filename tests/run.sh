@@ -74,9 +74,10 @@ trap stop_lanes EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Tests get no proxies and no CA bundles of this machine: everything they talk to is on loopback.
+# Tests get no proxies and no CA bundles of this machine: everything they talk to is on loopback. And no CI, which
+# makes pytest print megabytes where two blobs differ.
 clean() {
-    env -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY -u ALL_PROXY -u all_proxy -u no_proxy -u NO_PROXY \
+    env -u CI -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY -u ALL_PROXY -u all_proxy -u no_proxy -u NO_PROXY \
         -u SSL_CERT_FILE -u SSL_CERT_DIR -u CURL_CA_BUNDLE -u REQUESTS_CA_BUNDLE "$@"
 }
 

@@ -17,6 +17,11 @@ PING = "GET /v2/"
 MANIFEST = "GET manifest by tag"
 
 
+# The share of one core that others may use while a sample is taken.
+NEIGHBOURS_MAX = 0.1
+QUIET_WAIT_SECONDS = 60
+
+
 class Bench:
     """What every measure needs: the stage, the tools, the sizes, and where results go."""
 
@@ -34,22 +39,28 @@ class Bench:
             yield number
 
     def sample(self, take):
-        """Calls take(), which returns (measure, server, quantity, unit, value) tuples, and keeps them. Taken again when
-        others used the machine meanwhile: what is thrown away does not depend on what was measured."""
-        for attempt in range(self.options.attempts):
-            if not self.wait_for_quiet():
-                break
+        """Calls take(), which returns (measure, server, quantity, unit, value) tuples, and keeps them. It is called again
+        when others used the machine meanwhile: what is thrown away does not depend on what was measured."""
+        for attempt in range(1, self.options.attempts + 1):
+            self.wait_for_quiet()
             neighbours = Neighbours(self.stage)
             values = take()
             share = neighbours.share()
-            if share < NEIGHBOURS_MAX or attempt + 1 == self.options.attempts:
+            if share < NEIGHBOURS_MAX or attempt == self.options.attempts:
                 break
             self.say(f"taken again: others used {share:.0%} of a core")
-        else:
-            share = 0
-        self.results.count_sample(share >= NEIGHBOURS_MAX)
+        self.results.taken += 1
+        self.results.disturbed += share >= NEIGHBOURS_MAX
         for value in values:
             self.results.add(*value)
+
+    def wait_for_quiet(self):
+        deadline = time.monotonic() + QUIET_WAIT_SECONDS
+        while time.monotonic() < deadline:
+            neighbours = Neighbours(self.stage)
+            time.sleep(0.3)
+            if neighbours.share() < NEIGHBOURS_MAX:
+                return
 
     def fresh_seed(self):
         self.seed += 1
@@ -97,7 +108,7 @@ class Bench:
 def run_wrk(bench, server, path, seconds):
     """(requests per second, requests, server CPU seconds)."""
     before = server.cpu_seconds()
-    out = bench.stage.run(["wrk", "-t1", "-c32", f"-d{seconds}s", "-H", f"Accept: {ACCEPT}",
+    out = bench.stage.run(["wrk", "-t1", "-c32", "--timeout", "30s", f"-d{seconds}s", "-H", f"Accept: {ACCEPT}",
                            f"http://127.0.0.1:{server.port}{path}"])
     spent = server.cpu_seconds() - before
     if "Non-2xx" in out or "Socket errors" in out:
@@ -106,9 +117,20 @@ def run_wrk(bench, server, path, seconds):
     return rate, int(re.search(r"(\d+) requests in", out).group(1)), spent
 
 
+def request_rate(bench, measure, path, server):
+    server.clear_log()
+    rate, requests, spent = run_wrk(bench, server, path, bench.options.seconds)
+    values = [(measure, server.name, "rate", "req/s", rate),
+              (measure, server.name, "server CPU", "us/req", spent / requests * 1e6),
+              (measure, server.name, "core busy", "%", spent / bench.options.seconds * 100)]
+    if server.has_access_log:
+        values.append((measure, server.name, "logged", "%", server.log_lines() / requests * 100))
+    return values
+
+
 def request_rates(bench):
     """GET /v2/ and a manifest by tag, against the bare handler and docker-registry."""
-    results, seconds = bench.results, bench.options.seconds
+    results = bench.results
     with Minato(bench.stage, bench.tools) as minato, DockerRegistry(bench.stage, bench.tools) as peer:
         head_bytes = minato.response_head_bytes("/v2/")
         with BareH2o(bench.stage, bench.tools, head_bytes=head_bytes) as bare:
@@ -119,14 +141,8 @@ def request_rates(bench):
             for _, path, server in turns:
                 run_wrk(bench, server, path, 1)
             for _ in bench.rounds("requests per second"):
-                for measure, path, server in turns:
-                    server.clear_log()
-                    rate, requests, spent = run_wrk(bench, server, path, seconds)
-                    results.add(measure, server.name, "rate", "req/s", rate)
-                    results.add(measure, server.name, "server CPU", "us/req", spent / requests * 1e6)
-                    results.add(measure, server.name, "core busy", "%", spent / seconds * 100)
-                    if server is not bare:
-                        results.add(measure, server.name, "logged", "%", server.log_lines() / requests * 100)
+                for turn in turns:
+                    bench.sample(lambda turn=turn: request_rate(bench, *turn))
     results.check_ratio("GET /v2/ req/s: minato / bare libh2o", PING, "rate", ("minato", "bare libh2o"), ">=", 0.8)
     results.check_ratio("manifest by tag req/s: minato / bare libh2o", None, "rate", ("minato", "bare libh2o"),
                         ">=", 0.5, (MANIFEST, PING))
@@ -144,12 +160,12 @@ def timed_upload(bench, kind, where, measure):
         before = server.cpu_seconds()
         done = bench.finish_upload(*prepared)
         spent = server.cpu_seconds() - before
-        results = bench.results
-        results.add(measure, server.name, "throughput", "MB/s", done["bytes"] / done["seconds"] / 1e6)
-        results.add(measure, server.name, "server CPU", "s/GB", spent / done["bytes"] * 1e9)
-        results.add(measure, server.name, "final PUT", "s", done["put_seconds"])
-        results.add(measure, server.name, "peak RSS", "MB", server.peak_rss_kib() * 1024 / 1e6)
-        results.add(measure, "client", "SHA-256 alone", "MB/s", done["bytes"] / done["hash_seconds"] / 1e6)
+        peak = server.peak_rss_kib()
+    return [(measure, server.name, "throughput", "MB/s", done["bytes"] / done["seconds"] / 1e6),
+            (measure, server.name, "server CPU", "s/GB", spent / done["bytes"] * 1e9),
+            (measure, server.name, "final PUT", "s", done["put_seconds"]),
+            (measure, server.name, "peak RSS", "MB", peak * 1024 / 1e6),
+            (measure, "client", "SHA-256 alone", "MB/s", done["bytes"] / done["hash_seconds"] / 1e6)]
 
 
 def upload_tmpfs(bench):
@@ -157,7 +173,7 @@ def upload_tmpfs(bench):
     measure = "upload, tmpfs"
     for _ in bench.rounds(measure):
         for kind in (Minato, DockerRegistry):
-            timed_upload(bench, kind, "tmpfs", measure)
+            bench.sample(lambda kind=kind: timed_upload(bench, kind, "tmpfs", measure))
     bench.results.check_ratio("upload on tmpfs MB/s: minato / docker-registry", measure, "throughput",
                               ("minato", "docker-registry"), ">=", 2)
     bench.results.check("upload on tmpfs: peak RSS of minato", bench.results.samples(measure, "minato", "peak RSS"),
@@ -175,14 +191,20 @@ def write_source(bench, folder):
     return path
 
 
-def run_dd(bench, source, measure):
+def timed_dd(bench, source, measure):
+    settle_disk()
     folder = bench.stage.folder("disk")
     bench.stage.remove(bench.warm_memory(bench.options.upload_bytes))
     begun = time.monotonic()
     bench.stage.run(["taskset", "-c", "0", "dd", f"if={source}", f"of={folder}/copy", "bs=1M", "conv=fsync"])
     seconds = time.monotonic() - begun
-    bench.results.add(measure, "dd conv=fsync", "throughput", "MB/s", bench.options.upload_bytes / seconds / 1e6)
     bench.stage.remove(folder)
+    return [(measure, "dd conv=fsync", "throughput", "MB/s", bench.options.upload_bytes / seconds / 1e6)]
+
+
+def timed_upload_to_disk(bench, kind, measure):
+    settle_disk()
+    return timed_upload(bench, kind, "disk", measure)
 
 
 def settle_disk():
@@ -196,11 +218,9 @@ def upload_disk(bench):
     folder = bench.stage.folder("tmpfs")
     source = write_source(bench, folder)
     for _ in bench.rounds(measure):
-        settle_disk()
-        run_dd(bench, source, measure)
+        bench.sample(lambda: timed_dd(bench, source, measure))
         for kind in (Minato, DockerRegistry):
-            settle_disk()
-            timed_upload(bench, kind, "disk", measure)
+            bench.sample(lambda kind=kind: timed_upload_to_disk(bench, kind, measure))
     bench.stage.remove(folder)
     bench.results.check_ratio("upload on disk MB/s: minato / dd conv=fsync", measure, "throughput",
                               ("minato", "dd conv=fsync"), ">=", 0.9)
@@ -208,24 +228,26 @@ def upload_disk(bench):
                         "<=", 48, " MB")
 
 
+def timed_download(bench, server, digest, measure):
+    before = server.cpu_seconds()
+    done = bench.blob_load("download", server, "--digest", digest)
+    spent = server.cpu_seconds() - before
+    if done["bytes"] != bench.options.download_bytes:
+        raise BenchError(f"{server.name} sent {done['bytes']} bytes")
+    return [(measure, server.name, "throughput", "MB/s", done["bytes"] / done["seconds"] / 1e6),
+            (measure, server.name, "server CPU", "s/GB", spent / done["bytes"] * 1e9)]
+
+
 def download(bench):
     """A large blob, read to its end without copying it, on tmpfs."""
-    measure = "download, tmpfs"
-    results, repo = bench.results, ("--repo", "bench/down")
+    measure, results = "download, tmpfs", bench.results
     with Minato(bench.stage, bench.tools) as minato, DockerRegistry(bench.stage, bench.tools) as peer:
-        servers = (minato, peer)
-        digests = {s: bench.upload(s, bench.options.download_bytes, *repo)["digest"] for s in servers}
-        for server in servers:
-            bench.blob_load("download", server, "--digest", digests[server], *repo)
+        digests = {server: bench.upload(server, bench.options.download_bytes)["digest"] for server in (minato, peer)}
+        for server, digest in digests.items():
+            timed_download(bench, server, digest, measure)
         for _ in bench.rounds(measure):
-            for server in servers:
-                before = server.cpu_seconds()
-                done = bench.blob_load("download", server, "--digest", digests[server], *repo)
-                spent = server.cpu_seconds() - before
-                if done["bytes"] != bench.options.download_bytes:
-                    raise BenchError(f"{server.name} sent {done['bytes']} bytes")
-                results.add(measure, server.name, "throughput", "MB/s", done["bytes"] / done["seconds"] / 1e6)
-                results.add(measure, server.name, "server CPU", "s/GB", spent / done["bytes"] * 1e9)
+            for server, digest in digests.items():
+                bench.sample(lambda server=server, digest=digest: timed_download(bench, server, digest, measure))
     results.check_ratio("download MB/s: minato / docker-registry", measure, "throughput",
                         ("minato", "docker-registry"), ">=", 1)
     results.check_ratio("download server CPU: minato / docker-registry", measure, "server CPU",
@@ -279,10 +301,9 @@ def refused_once(bench, kind, framing):
         done = bench.blob_load("refused", server, *arguments)
         time.sleep(0.5)
         read = trace.finish()
-    results = bench.results
-    results.add(measure, server.name, "server read", "MB", read / 1e6)
-    results.add(measure, server.name, "kernel took", "MB", done["acknowledged_bytes"] / 1e6)
-    results.add(measure, server.name, "status seen", "", done["status"])
+    return [(measure, server.name, "server read", "MB", read / 1e6),
+            (measure, server.name, "kernel took", "MB", done["acknowledged_bytes"] / 1e6),
+            (measure, server.name, "status seen", "", done["status"])]
 
 
 def refused(bench):
@@ -291,7 +312,8 @@ def refused(bench):
     for _ in bench.rounds("refused upload"):
         for framing in framings:
             for kind in (Minato, DockerRegistry):
-                refused_once(bench, kind, framing)
+                for value in refused_once(bench, kind, framing):
+                    bench.results.add(*value)
     for framing in framings:
         bench.results.check(f"refused upload, {framing}: bytes minato read",
                             bench.results.samples(f"refused upload, {framing}", "minato", "server read"), "<=", 1,
@@ -303,7 +325,7 @@ def refused(bench):
 
 def start_once(bench, server):
     out = bench.stage.run([bench.tools.start_time, str(server.port), *pinned(server.command())])
-    bench.results.add("start to ready", server.name, "time", "ms", json.loads(out)["seconds"] * 1000)
+    return [("start to ready", server.name, "time", "ms", json.loads(out)["seconds"] * 1000)]
 
 
 def start_to_ready(bench):
@@ -312,7 +334,7 @@ def start_to_ready(bench):
     bench.say(f"start to ready: {bench.options.starts} of each")
     for _ in range(bench.options.starts):
         for server in servers:
-            start_once(bench, server)
+            bench.sample(lambda server=server: start_once(bench, server))
     bench.results.check("start to ready of minato", bench.results.samples("start to ready", "minato", "time"), "<=",
                         100, " ms")
 
@@ -330,15 +352,16 @@ def memory_once(bench, kind):
         held = server.rss_kib()
         holder.communicate("")
         bench.stage.end(holder)
-    bench.results.add("memory", server.name, "idle RSS", "MB", idle * 1024 / 1e6)
-    bench.results.add("memory", server.name, "per idle connection", "KiB", (held - idle) / count)
+    return [("memory", server.name, "idle RSS", "MB", idle * 1024 / 1e6),
+            ("memory", server.name, "per idle connection", "KiB", (held - idle) / count)]
 
 
 def memory(bench):
     """RSS after start, and what each connection that has made one request and waits adds to it."""
     for _ in bench.rounds("memory"):
         for kind in (Minato, BareH2o, DockerRegistry):
-            memory_once(bench, kind)
+            for value in memory_once(bench, kind):
+                bench.results.add(*value)
     bench.results.check("idle RSS of minato", bench.results.samples("memory", "minato", "idle RSS"), "<=", 16, " MB")
 
 
@@ -352,11 +375,9 @@ def latency_once(bench, kind, measure):
         uploaded = bench.finish_upload(*prepared)
         seen = json.loads(probe.communicate("", timeout=60)[0])
         bench.stage.end(probe)
-    results = bench.results
-    for quantity in ("p50", "p99", "max"):
-        results.add(measure, server.name, quantity, "ms", seen[f"{quantity}_ms"])
-    results.add(measure, server.name, "errors", "", seen["errors"] + seen["unanswered"])
-    results.add(measure, server.name, "upload", "MB/s", uploaded["bytes"] / uploaded["seconds"] / 1e6)
+    values = [(measure, server.name, quantity, "ms", seen[f"{quantity}_ms"]) for quantity in ("p50", "p99", "max")]
+    return values + [(measure, server.name, "errors", "", seen["errors"] + seen["unanswered"]),
+                     (measure, server.name, "upload", "MB/s", uploaded["bytes"] / uploaded["seconds"] / 1e6)]
 
 
 def latency_under_upload(bench):
@@ -364,7 +385,7 @@ def latency_under_upload(bench):
     measure = "GET /v2/ during an upload"
     for _ in bench.rounds(measure):
         for kind in (Minato, DockerRegistry):
-            latency_once(bench, kind, measure)
+            bench.sample(lambda kind=kind: latency_once(bench, kind, measure))
 
 
 MEASURES = {

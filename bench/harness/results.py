@@ -16,7 +16,8 @@ class Results:
     def __init__(self):
         self.series = {}  # (measure, quantity, server) -> {"unit", "samples"}
         self.checks = []
-        self.notes = []
+        self.taken = 0  # samples that others could have disturbed
+        self.disturbed = 0
 
     def add(self, measure, server, quantity, unit, value):
         entry = self.series.setdefault((measure, quantity, server), {"unit": unit, "samples": []})

@@ -25,6 +25,7 @@ class Server:
 
     name = None
     keeps_blobs = True
+    has_access_log = True
 
     def __init__(self, stage, tools, where="tmpfs", users=False, head_bytes=0):
         self.stage = stage
@@ -168,6 +169,7 @@ health:
 class BareH2o(Server):
     name = "bare libh2o"
     keeps_blobs = False
+    has_access_log = False
 
     def command(self):
         return [self.tools.bare_h2o, str(self.port), str(self.head_bytes)]
