@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The look-up in front of the store: may this repository serve this digest, which digest does a tag name. Readers fill,
- * writers only delete, under leases (DESIGN.md, "The index and its coherence"), so that an answer is never older than
- * the last acknowledged write. Calls follow async.h; the local index completes every call at once.
+ * The look-up in front of the store: may this repository serve this digest, which digest does a tag name, and the
+ * lists of tags, repositories and referrers. Readers fill under leases and writers announce themselves (DESIGN.md, "The
+ * index and its coherence"), so that an answer is never older than the last acknowledged write. Calls follow async.h;
+ * the local index completes every call at once.
  */
 #ifndef MINATO_INDEX_H
 #define MINATO_INDEX_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "minato/arena.h"
 #include "minato/async.h"
 #include "minato/clock.h"
 #include "minato/config.h"
@@ -16,6 +20,8 @@
 #include "minato/telemetry.h"
 
 struct index;
+
+/* ---- values: readers fill, writers only delete ---- */
 
 enum index_kind {
     INDEX_LAYER,    /* (repository, digest): a blob this repository may serve; value: what the link names, and size */
@@ -61,5 +67,56 @@ enum result index_begin(struct index *index, struct index_key key, index_write *
 /* After the store's outcome is known, before the client is told. Not called if the outcome is unknown: the write
  * expires by itself. Late, after the expiry, it still forgets what was filled meanwhile. */
 enum result index_end(struct index *index, struct index_key key, index_write write, struct done done) NODISCARD;
+
+/* ---- lists: readers fill, writers correct ---- */
+
+enum index_list_kind { INDEX_LIST_TAGS, INDEX_LIST_REPOSITORIES, INDEX_LIST_REFERRERS };
+
+struct index_list_key {
+    enum index_list_kind kind;
+    struct repo_name repo; /* empty of REPOSITORIES */
+    struct slice name;     /* of REFERRERS: the subject as its fallback tag spells it; else empty */
+};
+
+struct index_member {
+    struct slice name; /* 1 to REPO_NAME_MAX bytes */
+    struct slice data; /* of REFERRERS: the descriptor's JSON; else empty */
+};
+
+struct index_list_page {
+    struct index_member *members;
+    size_t count;
+    bool has_more; /* members follow the last of these */
+};
+
+/* What the store holds once a write has ended. */
+enum index_list_outcome {
+    INDEX_MEMBER_PRESENT,
+    INDEX_MEMBER_ABSENT,
+    INDEX_MEMBER_UNKNOWN, /* one or the other, but nothing of this write will still reach the store */
+};
+
+/* OK: at most `limit` members after `after` (empty: from the first), in byte order, copied into `arena`. A write under
+ * way is not yet in it. NOT_FOUND: the list is not known: read the store whole, after this call has answered, then
+ * index_list_fill with *ret_lease, which is written on NOT_FOUND only (0: do not fill). UNAVAILABLE: read the store, do
+ * not fill. */
+enum result index_list_read(struct index *index, struct index_list_key key, struct slice after, size_t limit,
+                            struct arena *arena, struct index_list_page *ret_page, index_lease *ret_lease,
+                            struct done done) NODISCARD;
+/* Installs what the store listed, in any order, duplicates or not, corrected by the writes that ended since the lease
+ * was given; of a member whose write has not ended it keeps what was listed. OK also when it is refused: the lease is
+ * over (INDEX_WRITE_MAX_MS at most), too much was written meanwhile, or the list is larger than all lists may be. */
+enum result index_list_fill(struct index *index, struct index_list_key key, const struct index_member *members,
+                            size_t count, index_lease lease, struct done done) NODISCARD;
+/* Before a write to the store that adds, changes or removes `member`. An empty member: a write that changes the list in
+ * a way not known; its end forgets the list. Not OK: the write must not be made. */
+enum result index_list_begin(struct index *index, struct index_list_key key, struct slice member,
+                             index_write *ret_write, struct done done) NODISCARD;
+/* After the store's outcome is known, before the client is told; `member` as index_list_begin got it. `data` only with
+ * PRESENT. UNKNOWN forgets the list, and so do writes of one member that overlapped and do not agree: which came last
+ * is not known. Not called when a write may still reach the store: past its deadline (INDEX_WRITE_MAX_MS) the list is
+ * forgotten before it is next read. Late, after the deadline, it forgets the list again. */
+enum result index_list_end(struct index *index, struct index_list_key key, struct slice member, index_write write,
+                           enum index_list_outcome outcome, struct slice data, struct done done) NODISCARD;
 
 #endif

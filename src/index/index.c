@@ -40,3 +40,30 @@ enum result index_end(struct index *index, struct index_key key, index_write wri
 {
     return index->backend->end(index, &key, write, done);
 }
+
+enum result index_list_read(struct index *index, struct index_list_key key, struct slice after, size_t limit,
+                            struct arena *arena, struct index_list_page *ret_page, index_lease *ret_lease,
+                            struct done done)
+{
+    enum result r = index->backend->list_read(index, &key, after, limit, arena, ret_page, ret_lease, done);
+    index_int_count(index, done, r);
+    return r;
+}
+
+enum result index_list_fill(struct index *index, struct index_list_key key, const struct index_member *members,
+                            size_t count, index_lease lease, struct done done)
+{
+    return lease == 0 ? OK : index->backend->list_fill(index, &key, members, count, lease, done);
+}
+
+enum result index_list_begin(struct index *index, struct index_list_key key, struct slice member,
+                             index_write *ret_write, struct done done)
+{
+    return index->backend->list_begin(index, &key, member, ret_write, done);
+}
+
+enum result index_list_end(struct index *index, struct index_list_key key, struct slice member, index_write write,
+                           enum index_list_outcome outcome, struct slice data, struct done done)
+{
+    return index->backend->list_end(index, &key, member, write, outcome, data, done);
+}

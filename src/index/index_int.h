@@ -17,6 +17,15 @@ struct index_backend {
                         index_lease lease, struct done done);
     enum result (*begin)(struct index *index, const struct index_key *key, index_write *ret_write, struct done done);
     enum result (*end)(struct index *index, const struct index_key *key, index_write write, struct done done);
+    enum result (*list_read)(struct index *index, const struct index_list_key *key, struct slice after, size_t limit,
+                             struct arena *arena, struct index_list_page *ret_page, index_lease *ret_lease,
+                             struct done done);
+    enum result (*list_fill)(struct index *index, const struct index_list_key *key, const struct index_member *members,
+                             size_t count, index_lease lease, struct done done);
+    enum result (*list_begin)(struct index *index, const struct index_list_key *key, struct slice member,
+                              index_write *ret_write, struct done done);
+    enum result (*list_end)(struct index *index, const struct index_list_key *key, struct slice member,
+                            index_write write, enum index_list_outcome outcome, struct slice data, struct done done);
 };
 
 /* The first member of every backend's own struct. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The index of a single process: hash tables in memory behind sharded mutexes. Any thread; every call completes at
- * once; a lock is held for one look-up and nothing is called under it but the clock.
+ * The values of a single process's index: hash tables in memory behind sharded mutexes. Any thread; every call
+ * completes at once; a lock is held for one look-up and nothing is called under it but the clock. Lists: local_lists.c.
  *
  * A shard's lock guards all of it:
  *     buckets, ring   values by key, and the same values in the order the clock hand evicts them
@@ -14,13 +14,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "index_int.h"
-#include "siphash.h"
+#include "local_int.h"
 
 #define SHARDS_MAX 16u
 #define STRIPES 256u
 #define WRITES_MAX 4096u /* under way per shard; what is over closes its stripe for INDEX_WRITE_MAX_MS instead */
-#define KEY_MAX (8 + REPO_NAME_MAX + DIGEST_TEXT_MAX)
 
 struct write {
     struct write *next;
@@ -59,35 +57,25 @@ struct shard {
     struct stripe stripes[STRIPES];
 };
 
-struct local_index {
-    struct index base;
-    struct clock clock;
-    struct siphash_key seed;
-    unsigned shard_count; /* a power of two */
-    struct shard *shards;
-};
-
 /* ---- keys ---- */
 
-/* A key's bytes: kind, length of the repository's name, then both texts. No two keys have the same. */
-struct packed_key {
-    uint64_t hash;
-    size_t len;
-    char bytes[KEY_MAX];
-};
-
-static bool pack(const struct local_index *index, const struct index_key *key, struct packed_key *ret)
+bool index_int_pack(struct siphash_key seed, uint32_t kind, struct slice repo, struct slice name,
+                    struct packed_key *ret_key)
 {
-    struct slice repo = key->repo.text;
-    if (repo.len > REPO_NAME_MAX || key->name.len > DIGEST_TEXT_MAX)
+    if (repo.len > REPO_NAME_MAX || name.len > DIGEST_TEXT_MAX)
         return false;
-    uint64_t head = (uint64_t)key->kind << 32 | repo.len;
-    memcpy(ret->bytes, &head, sizeof(head));
-    memcpy(ret->bytes + sizeof(head), repo.ptr == NULL ? "" : repo.ptr, repo.len);
-    memcpy(ret->bytes + sizeof(head) + repo.len, key->name.ptr == NULL ? "" : key->name.ptr, key->name.len);
-    ret->len = sizeof(head) + repo.len + key->name.len;
-    ret->hash = siphash(index->seed, ret->bytes, ret->len);
+    uint64_t head = (uint64_t)kind << 32 | repo.len;
+    memcpy(ret_key->bytes, &head, sizeof(head));
+    memcpy(ret_key->bytes + sizeof(head), repo.ptr == NULL ? "" : repo.ptr, repo.len);
+    memcpy(ret_key->bytes + sizeof(head) + repo.len, name.ptr == NULL ? "" : name.ptr, name.len);
+    ret_key->len = sizeof(head) + repo.len + name.len;
+    ret_key->hash = siphash(seed, ret_key->bytes, ret_key->len);
     return true;
+}
+
+static bool pack(const struct local_index *index, const struct index_key *key, struct packed_key *ret_key)
+{
+    return index_int_pack(index->seed, key->kind, key->repo.text, key->name, ret_key);
 }
 
 /* Shard, stripe and bucket each look at other bits of the hash. */
@@ -339,6 +327,7 @@ static void local_free(struct index *base)
         free(shard->ring);
         pthread_mutex_destroy(&shard->lock);
     }
+    index_int_lists_free(index->lists);
     free(index->shards);
     free(index);
 }
@@ -350,6 +339,10 @@ static const struct index_backend local_backend = {
     .fill = local_fill,
     .begin = local_begin,
     .end = local_end,
+    .list_read = index_int_local_list_read,
+    .list_fill = index_int_local_list_fill,
+    .list_begin = index_int_local_list_begin,
+    .list_end = index_int_local_list_end,
 };
 
 /* Buckets and ring are allocated whole but untouched: the kernel gives their pages as they fill. */
@@ -373,6 +366,7 @@ struct index *index_new_local(size_t entries_max, struct clock clock, struct met
     index->base = (struct index){.backend = &local_backend, .metrics = metrics};
     index->clock = clock;
     random_bytes(&index->seed, sizeof(index->seed));
+    index->lists = index_int_lists_new(LISTS_MEMBERS_MAX, LISTS_BYTES_MAX);
     index->shard_count = SHARDS_MAX;
     while (index->shard_count > 1 && index->shard_count > entries_max)
         index->shard_count /= 2;
