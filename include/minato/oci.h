@@ -139,6 +139,12 @@ struct manifest {
  * specification's only in case, are INVALID: clients would disagree about what they mean. */
 enum result manifest_parse(struct slice bytes, struct slice content_type, struct arena *arena, struct manifest *ret,
                            struct slice *ret_why) NODISCARD;
+/* The entry of a manifest in the list of its subject's referrers (distribution-spec, "Listing Referrers"): a descriptor
+ * as JSON. Any thread, in `arena`. */
+struct slice referrer_descriptor(const struct manifest *manifest, const struct digest *digest, uint64_t size,
+                                 struct arena *arena);
+/* The artifact type of such an entry, empty without one. INVALID if it is none. */
+enum result referrer_artifact_type(struct slice descriptor, struct arena *arena, struct slice *ret_type) NODISCARD;
 /* The media type to serve stored bytes with: their own "mediaType", or what their fields say they are. UNSUPPORTED
  * for schema 1 and for a "mediaType" that we do not know, CORRUPT if it is no manifest. More lenient than
  * manifest_parse: what an older registry accepted is served. The result is static text or in `arena`. */
