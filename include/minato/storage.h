@@ -73,7 +73,17 @@ struct slice layout_revision_link(struct arena *arena, struct repo_name repo, co
 struct slice layout_tags_folder(struct arena *arena, struct repo_name repo);
 struct slice layout_tag_current(struct arena *arena, struct repo_name repo, struct tag tag);
 struct slice layout_tag_index(struct arena *arena, struct repo_name repo, struct tag tag, const struct digest *digest);
+/* The folder of what a tag has ever named, by one algorithm: "<hex>/link" each. */
+struct slice layout_tag_history_folder(struct arena *arena, struct repo_name repo, struct tag tag,
+                                       enum digest_algorithm algorithm);
+/* The folder of a repository's manifests, by one algorithm: "<hex>/link" each. */
+struct slice layout_revisions_folder(struct arena *arena, struct repo_name repo, enum digest_algorithm algorithm);
 struct slice layout_repository_folder(struct arena *arena, struct repo_name repo);
+struct slice layout_repositories_folder(void);
+/* The folder of the descriptors of what names `subject` as its subject: objects "<algorithm>-<hex>". */
+struct slice layout_referrers_folder(struct arena *arena, struct repo_name repo, const struct digest *subject);
+struct slice layout_referrer(struct arena *arena, struct repo_name repo, const struct digest *subject,
+                             const struct digest *referrer);
 /* minato/uploads/<uuid>: the folder of a session's states; state <seq> is one object in it. */
 struct slice layout_upload_folder(struct arena *arena, struct slice uuid);
 struct slice layout_upload_state(struct arena *arena, struct slice uuid, uint32_t seq);

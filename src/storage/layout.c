@@ -13,6 +13,8 @@
  *   minato/                                                 ours; never below a repository, whose deletion, lifecycle
  *     uploads/<uuid>/<seq, ten digits>                      rules and purgers would take shared bytes away
  *     bytes/<uuid>                                          bytes whose digest is not known yet
+ *     referrers/<name>/_subjects/<alg>-<hex>/<alg>-<hex>    the descriptor of a manifest that names the first as
+ * subject
  *
  * A link is an object that holds "<alg>:<hex>" of its target. The filesystem driver keeps `tmp`, `parts` and `lock` of
  * its own below minato/; no path made here collides with them.
@@ -24,6 +26,7 @@
 #define BLOBS "docker/registry/v2/blobs/"
 #define REPOSITORIES "docker/registry/v2/repositories/"
 #define UPLOADS "minato/uploads"
+#define REFERRERS "minato/referrers/"
 #define BYTES "minato/bytes"
 
 /* A digest as the tree spells it: "<alg>/<hex>". */
@@ -45,6 +48,11 @@ struct slice layout_blob(struct arena *arena, const struct digest *digest)
     struct digest_path d;
     digest_path_init(&d, digest);
     return arena_format(arena, BLOBS "%.*s/%.2s/%.*s/data", SLICE_ARG(d.algorithm), d.hex.ptr, SLICE_ARG(d.hex));
+}
+
+struct slice layout_repositories_folder(void)
+{
+    return SLICE("docker/registry/v2/repositories");
 }
 
 struct slice layout_repository_folder(struct arena *arena, struct repo_name repo)
@@ -85,6 +93,37 @@ struct slice layout_tag_index(struct arena *arena, struct repo_name repo, struct
     digest_path_init(&d, digest);
     return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags/%.*s/index/%.*s/%.*s/link", SLICE_ARG(repo.text),
                         SLICE_ARG(tag.text), SLICE_ARG(d.algorithm), SLICE_ARG(d.hex));
+}
+
+struct slice layout_tag_history_folder(struct arena *arena, struct repo_name repo, struct tag tag,
+                                       enum digest_algorithm algorithm)
+{
+    struct slice name = digest_algorithm_name(algorithm);
+    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags/%.*s/index/%.*s", SLICE_ARG(repo.text),
+                        SLICE_ARG(tag.text), SLICE_ARG(name));
+}
+
+struct slice layout_revisions_folder(struct arena *arena, struct repo_name repo, enum digest_algorithm algorithm)
+{
+    struct slice name = digest_algorithm_name(algorithm);
+    return arena_format(arena, REPOSITORIES "%.*s/_manifests/revisions/%.*s", SLICE_ARG(repo.text), SLICE_ARG(name));
+}
+
+struct slice layout_referrers_folder(struct arena *arena, struct repo_name repo, const struct digest *subject)
+{
+    struct digest_path d;
+    digest_path_init(&d, subject);
+    return arena_format(arena, REFERRERS "%.*s/_subjects/%.*s-%.*s", SLICE_ARG(repo.text), SLICE_ARG(d.algorithm),
+                        SLICE_ARG(d.hex));
+}
+
+struct slice layout_referrer(struct arena *arena, struct repo_name repo, const struct digest *subject,
+                             const struct digest *referrer)
+{
+    struct digest_path d;
+    digest_path_init(&d, referrer);
+    struct slice folder = layout_referrers_folder(arena, repo, subject);
+    return arena_format(arena, "%.*s/%.*s-%.*s", SLICE_ARG(folder), SLICE_ARG(d.algorithm), SLICE_ARG(d.hex));
 }
 
 struct slice layout_uploads_folder(struct arena *arena)
