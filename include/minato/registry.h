@@ -41,6 +41,14 @@ enum flow_next blob_find(struct flow *f, struct registry *registry, struct repo_
  * have another length than blob_find said. */
 enum flow_next blob_open(struct flow *f, struct registry *registry, const struct blob_info *info, uint64_t offset,
                          uint64_t length, struct storage_reader **ret_reader);
+/* Lets `repo` serve a blob that `from` has. NOT_FOUND: it has not. Whether the caller may read `from` is the caller's.
+ */
+enum flow_next blob_mount(struct flow *f, struct registry *registry, struct repo_name repo, struct repo_name from,
+                          const struct digest *digest);
+/* The repository lets go of it; the bytes are garbage collection's. NOT_FOUND. CONFLICT: *ret_by, a manifest of the
+ * repository, names it. */
+enum flow_next blob_delete(struct flow *f, struct registry *registry, struct repo_name repo,
+                           const struct digest *digest, struct digest *ret_by);
 struct storage *registry_storage(struct registry *registry);
 
 /* ---- uploads ---- */
@@ -100,10 +108,22 @@ void manifest_view_release(struct manifest_view *view); /* harmless on a zeroed 
 enum flow_next manifest_find(struct flow *f, struct registry *registry, struct repo_name repo,
                              const struct reference *reference, struct manifest_view *ret_view);
 
+/* An If-Match or If-None-Match (RFC 9110, 13.1) on what the tag named before. */
+struct manifest_condition {
+    bool is_given;
+    bool is_any; /* "*" */
+    const struct digest *digests;
+    size_t count;
+};
+
 struct manifest_put {
     /* in */
     struct repo_name repo;
     struct reference reference;
+    const struct tag *tags; /* more to set, when the reference is a digest */
+    size_t tag_count;
+    struct manifest_condition if_match;
+    struct manifest_condition if_none_match;
     struct slice content_type;
     struct slice bytes;
     /* out */
@@ -115,8 +135,16 @@ struct manifest_put {
     size_t missing_count;
 };
 
-/* Checks, stores, publishes. INVALID: malformed, or not the digest it was put under. NOT_FOUND: see `missing`. */
+/* Checks, stores, publishes. INVALID: malformed, or not the digest it was put under. NOT_FOUND: see `missing`.
+ * CONFLICT: a condition does not hold, at the moment of the write itself. UNSUPPORTED: a condition where the store
+ * cannot compare and swap. */
 enum flow_next manifest_put(struct flow *f, struct registry *registry, struct manifest_put *put);
+/* The repository lets go of it and of the tags that point to it. NOT_FOUND. CONFLICT: *ret_by, an index of the
+ * repository, names it. */
+enum flow_next manifest_delete(struct flow *f, struct registry *registry, struct repo_name repo,
+                               const struct digest *digest, struct digest *ret_by);
+/* The tag alone. NOT_FOUND. */
+enum flow_next tag_delete(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag);
 
 struct tag_page {
     struct slice *tags; /* in byte order */
@@ -127,5 +155,29 @@ struct tag_page {
 /* Tags after `last` (empty: from the beginning), at most `limit`. NOT_FOUND: no such repository. */
 enum flow_next tag_list(struct flow *f, struct registry *registry, struct repo_name repo, struct slice last,
                         size_t limit, struct tag_page *ret_page);
+
+struct repository_page {
+    struct repo_name *names; /* in byte order */
+    size_t count;
+    bool has_more;
+};
+
+/* Repositories after `last`, at most `limit`: those that have layers or manifests. */
+enum flow_next repository_list(struct flow *f, struct registry *registry, struct slice last, size_t limit,
+                               struct repository_page *ret_page);
+
+struct referrer_page {
+    struct slice *descriptors; /* JSON, in the order of their digests */
+    size_t count;
+    struct slice last; /* the digest of the last one */
+    bool has_more;
+};
+
+/* Manifests whose subject is `subject` (distribution-spec, "Listing Referrers"), after `last` (a digest's text, or
+ * empty), at most `limit` and 1,000 and 4 MiB. `artifact_type`: only those; with a NULL ptr all. A subject that nothing
+ * refers to, or that is not there, has none. */
+enum flow_next referrer_list(struct flow *f, struct registry *registry, struct repo_name repo,
+                             const struct digest *subject, struct slice artifact_type, struct slice last, size_t limit,
+                             struct referrer_page *ret_page);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Link files: "<algorithm>:<hex>" of what a name in a repository stands for. Looked up through the index and read from
- * the store on a miss; written inside the index's fences. An empty or broken link counts as absent.
+ * the store on a miss. An empty or broken link counts as absent.
  */
 #include "registry_int.h"
 
@@ -134,95 +134,6 @@ const struct flow_program registry_int_lookup_program = {
     FLOW_STEPS(lookup_steps),
     FLOW_FINALLY(lookup_finally),
 };
-
-/* ---- writing ---- */
-
-static enum flow_next begin_fence(struct flow *f)
-{
-    struct link_write *w = flow_owner(f);
-    if (w->begin.state == PENDING_IDLE) {
-        struct done done = registry_int_pending_done(&w->begin, &w->gate, f);
-        registry_int_pending_started(&w->begin, index_begin(w->registry->index, w->key, &w->write, done));
-    }
-    return registry_int_pending_await(f, &w->begin);
-}
-
-static enum flow_next write_links(struct flow *f)
-{
-    struct link_write *w = flow_owner(f);
-    if (w->put.state == PENDING_RUNNING)
-        return registry_int_gate_wait(f, &w->gate);
-    if (w->put.state == PENDING_OVER) {
-        if (w->put.result != OK)
-            return flow_fail(f, w->put.result);
-        w->written++;
-    }
-    if (w->written == w->path_count)
-        return FLOW_NEXT;
-    struct slice text = {w->text, digest_format(&w->target, w->text)};
-    struct done done = registry_int_pending_done(&w->put, &w->gate, f);
-    registry_int_pending_started(&w->put, storage_put(w->registry->storage, w->paths[w->written], text, 0, done));
-    return FLOW_AGAIN;
-}
-
-/* Does the store have it or not? After these nobody can say: the fence stays until it expires. */
-static bool is_unknown(enum result r)
-{
-    return r == UNAVAILABLE || r == IO || r == CANCELLED;
-}
-
-static enum flow_next end_fence(struct flow *f)
-{
-    struct link_write *w = flow_owner(f);
-    if (w->begin.state == PENDING_RUNNING || w->put.state == PENDING_RUNNING)
-        return registry_int_gate_wait(f, &w->gate);
-    if (w->begin.state != PENDING_OVER || w->begin.result != OK)
-        return FLOW_NEXT;
-    if (w->put.state == PENDING_OVER && is_unknown(w->put.result))
-        return FLOW_NEXT;
-    w->begin.state = PENDING_IDLE;
-    return flow_await_any(f, index_end(w->registry->index, w->key, w->write, flow_done(f)));
-}
-
-static const struct flow_step link_write_steps[] = {
-    {"begin fence", begin_fence},
-    {"write links", write_links},
-};
-static const struct flow_step link_write_finally[] = {{"end fence", end_fence}};
-
-const struct flow_program registry_int_link_write_program = {
-    .name = "link_write",
-    FLOW_STEPS(link_write_steps),
-    FLOW_FINALLY(link_write_finally),
-};
-
-enum flow_next registry_int_link_digest(struct flow *f, struct registry *registry, enum index_kind kind,
-                                        struct repo_name repo, const struct digest *digest)
-{
-    struct arena *arena = flow_arena(f);
-    struct link_write *w = ARENA_NEW(arena, struct link_write);
-    w->registry = registry;
-    w->key = (struct index_key){.kind = kind, .repo = repo, .name = digest_text(digest, arena)};
-    w->target = *digest;
-    w->paths[0] =
-        kind == INDEX_LAYER ? layout_layer_link(arena, repo, digest) : layout_revision_link(arena, repo, digest);
-    w->path_count = 1;
-    return flow_call(f, &registry_int_link_write_program, w);
-}
-
-enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag,
-                                     const struct digest *digest)
-{
-    struct arena *arena = flow_arena(f);
-    struct link_write *w = ARENA_NEW(arena, struct link_write);
-    w->registry = registry;
-    w->key = (struct index_key){.kind = INDEX_TAG, .repo = repo, .name = tag.text};
-    w->target = *digest;
-    w->paths[0] = layout_tag_index(arena, repo, tag, digest);
-    w->paths[1] = layout_tag_current(arena, repo, tag);
-    w->path_count = 2;
-    return flow_call(f, &registry_int_link_write_program, w);
-}
 
 /* ---- publish, then verify ---- */
 

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Accepting a manifest: is it one, is it what it is put under, has the repository everything it names; then bytes,
- * revision link, tag index, tag current, in this order, so that a reader never sees a name without its bytes.
+ * referrer, revision link, tag index, tag current, in this order, so that a reader never sees a name without its bytes.
+ * All it names is held meanwhile, so that no delete takes it between the look and the link.
  */
-#include "registry_int.h"
+#include "content_int.h"
+
+#include <stdlib.h>
+
+/* Descriptors with more than this are no use in a list of referrers. */
+#define REFERRER_BYTES_MAX (256u * 1024u)
 
 struct manifest_put_op {
     struct registry *registry;
@@ -16,6 +22,23 @@ struct manifest_put_op {
     bool is_looking_for_layer; /* a child of an index that is no revision here */
     bool is_asked;
     struct lookup lookup;
+
+    struct held_lock held;
+    const struct tag *tags; /* to set */
+    size_t tag_count;
+    size_t tags_set;
+
+    /* what the tag, or the digest, stands for before: of a conditional put */
+    struct slice current;
+    struct storage_object current_object;
+    bool has_object;
+    enum link_guard guard;
+    enum result link_result;
+
+    struct slice descriptor; /* for the referrers of its subject */
+    struct fence referrer;
+    struct gate gate;
+    struct pending_call put_referrer;
 };
 
 /* ---- is it one? ---- */
@@ -45,9 +68,35 @@ static enum flow_next note_subject(struct flow *f)
 {
     struct manifest_put_op *op = flow_owner(f);
     op->put->has_subject = op->manifest.has_subject;
-    if (op->manifest.has_subject)
-        op->put->subject = op->manifest.subject.digest;
-    return FLOW_NEXT;
+    if (!op->manifest.has_subject)
+        return FLOW_NEXT;
+    op->put->subject = op->manifest.subject.digest;
+    op->descriptor = referrer_descriptor(&op->manifest, &op->put->digest, op->put->bytes.len, op->arena);
+    if (op->descriptor.len <= REFERRER_BYTES_MAX)
+        return FLOW_NEXT;
+    op->put->why = SLICE("the annotations of a manifest with a subject must not be longer than 256 KiB");
+    return flow_fail(f, INVALID);
+}
+
+/* ---- nothing of it may go meanwhile ---- */
+
+static enum flow_next hold_names(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    if (op->held.registry == NULL) {
+        size_t count = 0;
+        struct slice *names = ARENA_ARRAY(op->arena, struct slice, op->manifest.child_count + op->tag_count + 2);
+        names[count++] = digest_text(&op->put->digest, op->arena);
+        if (op->manifest.has_config)
+            names[count++] = digest_text(&op->manifest.config.digest, op->arena);
+        for (size_t i = 0; i < op->manifest.child_count; i++)
+            names[count++] = digest_text(&op->manifest.children[i].digest, op->arena);
+        for (size_t i = 0; i < op->tag_count; i++)
+            names[count++] = op->tags[i].text;
+        op->held.registry = op->registry;
+        op->held.lock = (struct name_lock){.repo = op->put->repo, .names = names, .count = count};
+    }
+    return registry_int_hold(f, &op->held);
 }
 
 /* ---- is everything here that it names? ---- */
@@ -71,11 +120,23 @@ static void note_missing(struct manifest_put_op *op, const struct digest *digest
     struct manifest_put *put = op->put;
     if (put->missing == NULL)
         put->missing = ARENA_ARRAY(op->arena, struct digest, reference_count(op));
-    for (size_t i = 0; i < put->missing_count; i++) {
-        if (digest_equal(&put->missing[i], digest))
-            return;
-    }
     put->missing[put->missing_count++] = *digest;
+}
+
+static int compare_digests(const void *left, const void *right)
+{
+    return memcmp(left, right, sizeof(struct digest));
+}
+
+/* Each is told of once. */
+static void sort_missing(struct manifest_put *put)
+{
+    size_t kept = 0;
+    qsort(put->missing, put->missing_count, sizeof(put->missing[0]), compare_digests);
+    for (size_t i = 0; i < put->missing_count; i++)
+        if (kept == 0 || !digest_equal(&put->missing[kept - 1], &put->missing[i]))
+            put->missing[kept++] = put->missing[i];
+    put->missing_count = kept;
 }
 
 /* What the look-up of the reference at `checked` said. */
@@ -115,9 +176,65 @@ static enum flow_next check_references(struct flow *f)
             return flow_again(f, flow_call(f, &registry_int_lookup_program, &op->lookup));
         r = take_answer(op, OK);
     }
-    if (r == OK && op->put->missing_count > 0)
+    if (r == OK && op->put->missing_count > 0) {
+        sort_missing(op->put);
         r = NOT_FOUND;
+    }
     return r == OK ? FLOW_NEXT : flow_fail(f, r);
+}
+
+/* ---- does the condition hold? RFC 9110, 13.1 ---- */
+
+static bool is_conditional(const struct manifest_put *put)
+{
+    return put->if_match.is_given || put->if_none_match.is_given;
+}
+
+static bool list_names(const struct manifest_condition *condition, const struct digest *digest)
+{
+    for (size_t i = 0; i < condition->count; i++)
+        if (digest_equal(&condition->digests[i], digest))
+            return true;
+    return condition->is_any;
+}
+
+/* `current` is NULL when there is none. */
+static bool condition_holds(const struct manifest_put *put, const struct digest *current)
+{
+    if (put->if_match.is_given && (current == NULL || !list_names(&put->if_match, current)))
+        return false;
+    return !(put->if_none_match.is_given && current != NULL && list_names(&put->if_none_match, current));
+}
+
+static enum flow_next read_current(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    if (!is_conditional(op->put))
+        return FLOW_NEXT;
+    struct slice path = op->put->reference.is_digest ? layout_revision_link(op->arena, op->put->repo, &op->put->digest)
+                                                     : layout_tag_current(op->arena, op->put->repo, op->tags[0]);
+    return flow_await_any(f, storage_get(op->registry->storage, path, LINK_BYTES_MAX, op->arena, &op->current,
+                                         &op->current_object, flow_done(f)));
+}
+
+/* An empty or broken link counts as absent, but it is there: it can only be replaced. */
+static enum flow_next check_condition(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    if (!is_conditional(op->put))
+        return FLOW_NEXT;
+    enum result r = flow_result(f);
+    if (r != OK && r != NOT_FOUND && r != TOO_LARGE)
+        return flow_fail(f, r);
+    struct digest named;
+    bool is_named = r == OK && registry_int_link_parse(op->current, &named) == OK;
+    op->has_object = r != NOT_FOUND;
+    op->guard = op->has_object ? LINK_MATCHES : LINK_CREATES;
+    if (op->guard == LINK_MATCHES && !storage_capabilities(op->registry->storage).can_put_if_match) {
+        op->put->why = SLICE("this registry's store cannot compare and swap: send no If-Match and no If-None-Match");
+        return flow_fail(f, UNSUPPORTED);
+    }
+    return condition_holds(op->put, is_named ? &named : NULL) ? FLOW_NEXT : flow_fail(f, CONFLICT);
 }
 
 /* ---- publish ---- */
@@ -130,24 +247,99 @@ static enum flow_next store_bytes(struct flow *f)
         f, storage_put(op->registry->storage, path, op->put->bytes, STORAGE_PUT_CREATE_ONLY, flow_done(f)));
 }
 
-static enum flow_next link_revision(struct flow *f)
+static enum flow_next begin_referrer(struct flow *f)
 {
     struct manifest_put_op *op = flow_owner(f);
     enum result r = flow_result(f);
-    if (r != OK && r != EXISTS)
+    if (op->referrer.registry == NULL && r != OK && r != EXISTS)
         return flow_fail(f, r);
-    return registry_int_link_digest(f, op->registry, INDEX_REVISION, op->put->repo, &op->put->digest);
+    if (!op->manifest.has_subject)
+        return FLOW_NEXT;
+    if (op->referrer.registry == NULL) {
+        op->referrer =
+            registry_int_fence_of_referrer(op->registry, op->put->repo, &op->put->subject, &op->put->digest, op->arena);
+        op->referrer.data = registry_int_referrer_data(op->manifest.artifact_type, op->descriptor, op->arena);
+    }
+    return registry_int_fence_begin(f, &op->referrer);
 }
 
-static enum flow_next link_tag(struct flow *f)
+static enum flow_next put_referrer(struct flow *f)
 {
     struct manifest_put_op *op = flow_owner(f);
-    if (op->put->reference.is_digest)
+    if (!op->manifest.has_subject)
         return FLOW_NEXT;
-    return registry_int_link_tag(f, op->registry, op->put->repo, op->put->reference.tag, &op->put->digest);
+    if (op->put_referrer.state == PENDING_IDLE) {
+        struct slice path = layout_referrer(op->arena, op->put->repo, &op->put->subject, &op->put->digest);
+        struct done done = registry_int_pending_done(&op->put_referrer, &op->gate, f);
+        registry_int_pending_started(&op->put_referrer,
+                                     storage_put(op->registry->storage, path, op->descriptor, 0, done));
+    }
+    return registry_int_pending_await(f, &op->put_referrer);
 }
 
-/* What the manifest names is looked at again here as soon as something can be deleted. */
+static enum flow_next link_revision(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    return registry_int_link_digest(f, op->registry, INDEX_REVISION, op->put->repo, &op->put->digest, &op->put->digest);
+}
+
+static enum flow_next note_referrer(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    op->referrer.outcome = INDEX_MEMBER_PRESENT;
+    return FLOW_NEXT;
+}
+
+/* A tag under a condition. When its outcome is not known, or somebody came in between, the store is asked what the tag
+ * names now: a store that repeats a write by itself can refuse its own success. */
+static enum flow_next link_tag_if(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    if (op->guard == LINK_REPLACES || op->put->reference.is_digest)
+        return FLOW_NEXT;
+    op->tags_set = 1;
+    return flow_any(f, registry_int_link_tag(f, op->registry, op->put->repo, op->tags[0], &op->put->digest, op->guard,
+                                             slice_from_cstr(op->current_object.etag)));
+}
+
+static enum flow_next read_again(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    op->link_result = op->guard == LINK_REPLACES || op->put->reference.is_digest ? OK : flow_result(f);
+    if (op->link_result == OK)
+        return FLOW_NEXT;
+    if (op->link_result != CONFLICT && !registry_int_is_unknown(op->link_result))
+        return flow_fail(f, op->link_result);
+    struct slice path = layout_tag_current(op->arena, op->put->repo, op->tags[0]);
+    return flow_await_any(
+        f, storage_get(op->registry->storage, path, LINK_BYTES_MAX, op->arena, &op->current, NULL, flow_done(f)));
+}
+
+static enum flow_next compare_again(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    struct digest named;
+    if (op->link_result == OK)
+        return FLOW_NEXT;
+    bool is_ours = flow_result(f) == OK && registry_int_link_parse(op->current, &named) == OK &&
+                   digest_equal(&named, &op->put->digest);
+    return is_ours ? FLOW_NEXT : flow_fail(f, op->link_result);
+}
+
+/* Again for each. */
+static enum flow_next link_tags(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    if (op->tags_set > 0 && flow_result(f) != OK && op->link_result == OK)
+        return flow_fail(f, flow_result(f));
+    op->link_result = OK;
+    if (op->tags_set == op->tag_count)
+        return FLOW_NEXT;
+    struct tag tag = op->tags[op->tags_set++];
+    return flow_again(
+        f, registry_int_link_tag(f, op->registry, op->put->repo, tag, &op->put->digest, LINK_REPLACES, SLICE_EMPTY));
+}
+
 static enum flow_next verify_stands(struct flow *f)
 {
     struct manifest_put_op *op = flow_owner(f);
@@ -164,13 +356,52 @@ static enum flow_next keep(struct flow *f)
     return FLOW_NEXT;
 }
 
+static enum flow_next end_referrer(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    if (op->put_referrer.state == PENDING_RUNNING)
+        return registry_int_gate_wait(f, &op->gate);
+    if (op->referrer.registry == NULL)
+        return FLOW_NEXT;
+    op->referrer.is_open = op->referrer.outcome != INDEX_MEMBER_PRESENT && registry_int_is_unknown(flow_outcome(f)) &&
+                           flow_outcome(f) != CANCELLED;
+    return registry_int_fence_end(f, &op->referrer);
+}
+
+static enum flow_next let_go_of_names(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    return registry_int_let_go(f, &op->held);
+}
+
 static const struct flow_step put_steps[] = {
-    {"check manifest", check_manifest},     {"note subject", note_subject},
-    {"check references", check_references}, {"store bytes", store_bytes},
-    {"link revision", link_revision},       {"link tag", link_tag},
-    {"verify stands", verify_stands},       {"keep", keep},
+    {"check manifest", check_manifest},
+    {"note subject", note_subject},
+    {"hold names", hold_names},
+    {"check references", check_references},
+    {"read current", read_current},
+    {"check condition", check_condition},
+    {"store bytes", store_bytes},
+    {"begin referrer", begin_referrer},
+    {"put referrer", put_referrer},
+    {"link revision", link_revision},
+    {"note referrer", note_referrer},
+    {"link tag if", link_tag_if},
+    {"read again", read_again},
+    {"compare again", compare_again},
+    {"link tags", link_tags},
+    {"verify stands", verify_stands},
+    {"keep", keep},
 };
-static const struct flow_program put_program = {.name = "manifest_put", FLOW_STEPS(put_steps)};
+static const struct flow_step put_finally[] = {
+    {"end referrer", end_referrer},
+    {"let go of names", let_go_of_names},
+};
+static const struct flow_program put_program = {
+    .name = "manifest_put",
+    FLOW_STEPS(put_steps),
+    FLOW_FINALLY(put_finally),
+};
 
 enum flow_next manifest_put(struct flow *f, struct registry *registry, struct manifest_put *put)
 {
@@ -182,5 +413,7 @@ enum flow_next manifest_put(struct flow *f, struct registry *registry, struct ma
     put->missing_count = 0;
     put->has_subject = false;
     put->why = SLICE_EMPTY;
+    op->tags = put->reference.is_digest ? put->tags : &put->reference.tag;
+    op->tag_count = put->reference.is_digest ? put->tag_count : 1;
     return flow_call(f, &put_program, op);
 }

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "content_int.h"
 #include "upload_int.h"
 
 #define MANIFEST_CACHE_BYTES (32u * 1024u * 1024u)
@@ -34,6 +35,7 @@ enum result registry_new(const struct config *config, struct storage *storage, s
     random_bytes(nonce, sizeof(nonce));
     hex_encode(nonce, sizeof(nonce), registry->process);
     registry->manifests = registry_int_cache_new(MANIFEST_CACHE_BYTES);
+    registry->locks = registry_int_locks_new();
     registry->active = registry_int_uploads_new();
     enum result r = registry_int_token_key(registry);
     if (r != OK) {
@@ -49,6 +51,7 @@ void registry_free(struct registry *registry)
     if (registry == NULL)
         return;
     registry_int_cache_free(registry->manifests);
+    registry_int_locks_free(registry->locks);
     registry_int_uploads_free(registry->active);
     explicit_bzero(registry->token_key, sizeof(registry->token_key));
     free(registry);

@@ -13,6 +13,7 @@
 #include "minato/registry.h"
 
 struct manifest_cache;
+struct name_locks;
 struct upload_table;
 
 #define REGISTRY_PROCESS_SIZE 33 /* 32 hexadecimal characters and a NUL */
@@ -26,6 +27,7 @@ struct registry {
     struct clock clock;
     struct metrics *metrics; /* may be NULL (tests) */
     struct manifest_cache *manifests;
+    struct name_locks *locks;
     struct upload_table *active;         /* sessions that a flow of this process is working on */
     char process[REGISTRY_PROCESS_SIZE]; /* random, of this process: says whose an open claim is */
     uint8_t token_key[REGISTRY_KEY_BYTES];
@@ -107,27 +109,11 @@ enum flow_next registry_int_lookup_settle(struct flow *f, struct lookup *l);
 /* NOT_FOUND: there is no such link, or (LAYER) its bytes are not there. */
 extern const struct flow_program registry_int_lookup_program;
 
-/* Writes one or two links to `target` inside the fence of `key`, in their order, durably. */
-struct link_write {
-    struct registry *registry;
-    struct index_key key;
-    struct digest target;
-    struct slice paths[2];
-    size_t path_count;
-
-    char text[DIGEST_TEXT_MAX];
-    size_t written;
-    index_write write;
-    struct gate gate;
-    struct pending_call begin;
-    struct pending_call put;
-};
-extern const struct flow_program registry_int_link_write_program;
-/* Writes the link that lets `repo` serve `digest` as a LAYER or REVISION. */
+/* Writes the link that lets `repo` serve `digest` as a LAYER or REVISION; it names `target`, which is the same but
+ * where an older registry linked another algorithm's digest. */
 enum flow_next registry_int_link_digest(struct flow *f, struct registry *registry, enum index_kind kind,
-                                        struct repo_name repo, const struct digest *digest);
-enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag,
-                                     const struct digest *digest);
+                                        struct repo_name repo, const struct digest *digest,
+                                        const struct digest *target);
 /* Publish, then verify: the bytes that a link just written names must stand. UNAVAILABLE if they went meanwhile. */
 enum flow_next registry_int_verify_stands(struct flow *f, struct registry *registry, const struct digest *digest);
 

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Shared by what publishes and what deletes (manifest_put.c, *_delete.c, tag.c, catalog.c, referrers.c): locks on what
+ * a repository names, work on many things at once, links taken away, the lists of the index.
+ */
+#ifndef MINATO_CONTENT_INT_H
+#define MINATO_CONTENT_INT_H
+
+#include "registry_int.h"
+
+/* ---- locks on names of a repository (name_lock.c): any thread ----------------------------------------------------
+ *
+ * "Never take what is being pushed": a push holds what its manifest names and the tags it sets, shared; a deleter holds
+ * what it deletes, alone, while it looks for references and until they are gone. A digest and a tag never look alike.
+ *
+ * A request gets all of its names at once or waits; it waits for whoever asked before it, so that pushes cannot starve
+ * a delete. A nested request, of somebody who holds names already, waits for holders only, so nobody waits in a circle.
+ * In this process: the stores admitted so far are one process' own (registry.c). */
+
+struct name_lock {
+    /* in */
+    struct repo_name repo;
+    const struct slice *names;
+    size_t count;
+    bool is_exclusive;
+    bool is_nested;
+    /* private to the table */
+    struct name_lock *earlier;
+    struct name_lock *later;
+    struct done done;
+    struct loop_task granted;
+    bool is_entered;
+    bool is_held;
+};
+
+struct name_locks *registry_int_locks_new(void);
+void registry_int_locks_free(struct name_locks *locks); /* nothing is held; accepts NULL */
+enum result registry_int_lock(struct name_locks *locks, struct name_lock *lock, struct done done) NODISCARD;
+/* Harmless on a lock that was never asked for. Not while its `done` is outstanding. */
+void registry_int_unlock(struct name_locks *locks, struct name_lock *lock);
+
+/* A lock as the owner of steps sees it: taken by a step, given back in `finally`. */
+struct held_lock {
+    struct registry *registry;
+    struct name_lock lock;
+    struct gate gate;
+    struct pending_call ask;
+};
+enum flow_next registry_int_hold(struct flow *f, struct held_lock *held);
+enum flow_next registry_int_let_go(struct flow *f, struct held_lock *held);
+
+/* ---- the same work on many things, several at a time (fan.c) ------------------------------------------------------
+ *
+ * Each thing gets a flow of its own: what it allocates is gone when it ends, so that a million things take the memory
+ * of a few. The first failure ends the fan: nothing more begins. */
+struct fan {
+    /* in */
+    bool (*has_next)(struct fan *fan); /* asked again when one has ended */
+    /* The program of the next one, and its owner in the arena of its flow. */
+    const struct flow_program *(*take_next)(struct fan *fan, struct arena *arena, void **ret_owner);
+    bool is_enough; /* set by one of them: nothing more begins, no failure */
+    /* private; zeroed */
+    unsigned running;
+    enum result failure;
+    struct done waiter;
+    struct loop_task breath;
+    bool is_taking_breath;
+};
+extern const struct flow_program registry_int_fan_program; /* owner: the fan */
+
+/* ---- fences of the index round a write to the store (fence.c) ---- */
+
+/* Of the value `key`, or of the list `list`, which has or gets `member` (empty: it changes in a way not known). */
+struct fence {
+    /* in */
+    struct registry *registry;
+    bool is_of_list;
+    struct index_key key;
+    struct index_list_key list;
+    struct slice member;
+    /* how the write ended, before registry_int_fence_end */
+    bool is_open;                    /* the store may still change: the fence is left to expire */
+    enum index_list_outcome outcome; /* of a list; zeroed is PRESENT */
+    struct slice data;
+    /* private; zeroed */
+    index_write write;
+    struct gate gate;
+    struct pending_call begin;
+    bool is_ended;
+};
+/* A step, or a part of one: to be called again until it is NEXT. */
+enum flow_next registry_int_fence_begin(struct flow *f, struct fence *fence);
+/* A step of `finally`; harmless where it was not begun. */
+enum flow_next registry_int_fence_end(struct flow *f, struct fence *fence);
+/* Does the store have it or not? After these nobody can say. */
+bool registry_int_is_unknown(enum result r);
+struct fence registry_int_fence_of_repository(struct registry *registry, struct repo_name repo);
+struct fence registry_int_fence_of_tags(struct registry *registry, struct repo_name repo, struct tag tag);
+
+/* ---- links written (link_write.c) and taken away (unlink.c) ---- */
+
+enum link_guard {
+    LINK_REPLACES,
+    LINK_CREATES, /* only if there is none */
+    LINK_MATCHES, /* only if it is the one with `etag` */
+};
+/* Makes `tag` name `digest`. With a guard that does not hold: CONFLICT. */
+enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag,
+                                     const struct digest *digest, enum link_guard guard, struct slice etag);
+/* Removes a layer's or revision's link inside the fences of the index. NOT_FOUND: there was none. */
+enum flow_next registry_int_unlink_digest(struct flow *f, struct registry *registry, enum index_kind kind,
+                                          struct repo_name repo, const struct digest *digest);
+/* Removes a tag: what it has ever named first, what it names now last. NOT_FOUND: there was nothing. */
+enum flow_next registry_int_unlink_tag(struct flow *f, struct registry *registry, struct repo_name repo,
+                                       struct tag tag);
+
+/* ---- lists (list.c) ---- */
+
+/* The folders (or the objects) right below `folder` in the store, all of them: names in the flow's arena. */
+struct folder_list {
+    struct registry *registry;
+    struct slice folder;
+    bool wants_objects;
+    struct slice *names; /* malloc'ed: free in dispose */
+    size_t count;
+    size_t capacity;
+    struct storage_listing listing;
+    bool is_asked;
+};
+/* A step, which runs until all are there; `list` is zeroed but for its first members. */
+enum flow_next registry_int_list_folder(struct flow *f, struct folder_list *list);
+/* A folder that only repositories have. */
+bool registry_int_makes_a_repository(struct slice folder);
+/* NOT_FOUND: the store has no such repository. */
+enum flow_next registry_int_find_repository(struct flow *f, struct registry *registry, struct repo_name repo);
+
+/* A list of the index, read from the store by `fill` when it is cold: by one flow at a time, the others wait for it. */
+struct list_read {
+    /* in */
+    struct registry *registry;
+    struct index_list_key key;
+    struct slice after;
+    size_t limit;
+    /* Calls a program that puts what the store has into `filled`, in any order. */
+    enum flow_next (*fill)(struct flow *f, struct list_read *read);
+    /* out */
+    struct index_list_page page; /* in the flow's arena */
+    /* of the filler */
+    struct index_member *filled; /* malloc'ed, freed by the program; names and data in the flow's arena */
+    size_t filled_count;
+    size_t filled_capacity;
+
+    index_lease lease;
+    struct gate gate;
+    struct pending_call ask;
+    struct held_lock single;
+    struct slice lock_name;
+};
+void registry_int_list_add(struct list_read *read, struct slice name, struct slice data);
+extern const struct flow_program registry_int_list_read_program;
+
+/* A reading of a repository's tags: `after` and `limit` are to be set, then it is the program's owner. */
+struct list_read *registry_int_tags_read(struct flow *f, struct registry *registry, struct repo_name repo);
+/* Deletes a tag if it names `digest`, for somebody who holds that digest. NOT_FOUND: it names something else. */
+enum flow_next registry_int_tag_delete_if(struct flow *f, struct registry *registry, struct repo_name repo,
+                                          struct tag tag, const struct digest *digest);
+
+/* ---- who names a digest (references.c) ---- */
+
+struct references_find {
+    struct registry *registry;
+    struct repo_name repo;
+    struct digest digest;
+    bool is_child;         /* a manifest: indexes alone can name it. Else a blob: images, and indexes too */
+    struct digest ignored; /* an index that does not count */
+    bool has_ignored;
+    /* out */
+    bool is_found;
+    struct digest by;
+};
+/* With validation switched off manifests may dangle: then they keep nothing. */
+enum flow_next registry_int_find_references(struct flow *f, struct references_find *find);
+
+/* ---- referrers (referrers.c) ---- */
+
+/* A subject as its fallback tag spells it (distribution-spec, "Referrers Tag Schema"). */
+struct slice registry_int_subject_tag(const struct digest *subject, struct arena *arena);
+/* The fence of the referrers that a change of this tag changes; false if it carries none: it is neither a fallback tag
+ * nor one of cosign's. */
+bool registry_int_fence_of_referrers_tag(struct registry *registry, struct repo_name repo, struct tag tag,
+                                         struct fence *ret_fence);
+/* The fence of one manifest's entry in the list of its subject's referrers. */
+struct fence registry_int_fence_of_referrer(struct registry *registry, struct repo_name repo,
+                                            const struct digest *subject, const struct digest *referrer,
+                                            struct arena *arena);
+/* What the index's list keeps of one. */
+struct slice registry_int_referrer_data(struct slice artifact_type, struct slice descriptor, struct arena *arena);
+
+#endif
