@@ -27,6 +27,8 @@ enum api_subject {
     API_SUBJECT_DIGEST,
     API_SUBJECT_MANIFEST,
     API_SUBJECT_MANIFEST_BLOB, /* a blob or child that a manifest names */
+    API_SUBJECT_CONDITION,     /* If-Match, If-None-Match */
+    API_SUBJECT_REFERENCED,    /* something that is to be deleted, and that a manifest names */
     API_SUBJECT_TAG,
     API_SUBJECT_PAGE,
     API_SUBJECT_ACCESS, /* the caller is not known (401); known and refused is API_SUBJECT_REPOSITORY (403) */
@@ -47,14 +49,16 @@ struct api_services {
 
 /* What a path names. */
 enum api_resource {
-    API_RESOURCE_BASE,     /* /v2/ */
-    API_RESOURCE_BLOB,     /* /v2/<name>/blobs/<digest> */
-    API_RESOURCE_UPLOADS,  /* /v2/<name>/blobs/uploads/ */
-    API_RESOURCE_UPLOAD,   /* /v2/<name>/blobs/uploads/<uuid> */
-    API_RESOURCE_MANIFEST, /* /v2/<name>/manifests/<tag or digest> */
-    API_RESOURCE_TAGS,     /* /v2/<name>/tags/list */
-    API_RESOURCE_HEALTH,   /* /healthz */
-    API_RESOURCE_READY,    /* /readyz */
+    API_RESOURCE_BASE,      /* /v2/ */
+    API_RESOURCE_BLOB,      /* /v2/<name>/blobs/<digest> */
+    API_RESOURCE_UPLOADS,   /* /v2/<name>/blobs/uploads/ */
+    API_RESOURCE_UPLOAD,    /* /v2/<name>/blobs/uploads/<uuid> */
+    API_RESOURCE_MANIFEST,  /* /v2/<name>/manifests/<tag or digest> */
+    API_RESOURCE_TAGS,      /* /v2/<name>/tags/list */
+    API_RESOURCE_REFERRERS, /* /v2/<name>/referrers/<digest> */
+    API_RESOURCE_CATALOG,   /* /v2/_catalog */
+    API_RESOURCE_HEALTH,    /* /healthz */
+    API_RESOURCE_READY,     /* /readyz */
 };
 
 #define API_ERROR_HEADERS_MAX 4

@@ -20,7 +20,11 @@ extern const struct flow_program api_int_upload_status;
 extern const struct flow_program api_int_upload_cancel;
 extern const struct flow_program api_int_manifest_read;
 extern const struct flow_program api_int_manifest_put;
+extern const struct flow_program api_int_manifest_delete;
+extern const struct flow_program api_int_blob_delete;
 extern const struct flow_program api_int_tag_list;
+extern const struct flow_program api_int_referrers;
+extern const struct flow_program api_int_catalog;
 
 /* ---- route_table.c ---- */
 
@@ -53,6 +57,24 @@ void api_int_note_digest(struct api_call *call, const struct digest *digest);
 /* Fails the running program: `why` is a sentence for the user, or empty. */
 enum flow_next api_int_fail(struct flow *f, enum api_subject subject, enum result r, struct slice why) NODISCARD;
 
+/* A step's beginning: may anything be deleted here at all? NEXT, or the failure to return. */
+enum flow_next api_int_check_delete(struct flow *f) NODISCARD;
+/* For the error reply of a delete that was refused because `by` names what was to go. */
+void api_int_explain_referenced(struct api_call *call, const struct digest *by, struct arena *arena);
+/* A step: 202. */
+enum flow_next api_int_reply_deleted(struct flow *f) NODISCARD;
+
+/* `n` and `last` of a list. */
+struct api_int_page {
+    uint64_t limit; /* 0 is 0; without n, and above it, the most there may be */
+    struct slice last;
+};
+enum flow_next api_int_parse_page(struct flow *f, uint64_t limit_max, struct api_int_page *page) NODISCARD;
+/* The value of a Link to the next page. */
+struct slice api_int_next_page(const struct api_call *call, struct slice path_and_query, struct arena *arena);
+/* JSON strings, with commas between. */
+void api_int_append_strings(struct strbuf *out, const struct slice *texts, size_t count);
+
 /* ---- error_reply.c ---- */
 
 struct api_int_error {
@@ -64,6 +86,12 @@ struct api_int_error {
 /* Never NULL. */
 const struct api_int_error *api_int_error_find(enum api_subject subject, enum result r);
 void api_int_error_body(const struct api_call *call, const struct api_int_error *error, struct strbuf *out);
+
+/* ---- mount.c ---- */
+
+/* For the POST in hand: makes the repository serve `digest` if it does already, or if one does that the caller may pull
+ * from: the one `?from=` names, else any of those there are. Nothing found is no failure. */
+enum flow_next api_int_mount(struct flow *f, const struct digest *digest, bool *ret_is_mounted) NODISCARD;
 
 /* ---- upload_session.c ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * GET and HEAD of a blob: whole or one range, conditional on its entity tag. Bytes go from the store's file to the
- * socket where the driver has a file, else page by page. On the request's loop.
+ * GET, HEAD and DELETE of a blob: read whole or one range, conditional on its entity tag. Bytes go from the store's
+ * file to the socket where the driver has a file, else page by page. On the request's loop.
  */
 #include "api_int.h"
 
@@ -134,3 +134,48 @@ static enum flow_next answer_blob(struct flow *f)
 
 static const struct flow_step blob_read_steps[] = {{"parse", parse_blob}, {"find", find_blob}, {"answer", answer_blob}};
 const struct flow_program api_int_blob_read = {"blob_read", FLOW_STEPS(blob_read_steps)};
+
+/* ---- DELETE ---- */
+
+struct blob_remove {
+    struct digest digest;
+    struct digest by;
+};
+
+static enum flow_next parse_delete(struct flow *f)
+{
+    struct api_call *call = flow_owner(f);
+    struct blob_remove *op = ARENA_NEW(flow_arena(f), struct blob_remove);
+    call->state = op;
+    enum flow_next next = api_int_check_delete(f);
+    if (next != FLOW_NEXT)
+        return next;
+    enum result r = digest_parse(call->reference_text, &op->digest);
+    if (r != OK)
+        return api_int_fail(f, API_SUBJECT_DIGEST, r, SLICE_EMPTY);
+    api_int_note_digest(call, &op->digest);
+    call->subject = API_SUBJECT_BLOB;
+    return FLOW_NEXT;
+}
+
+static enum flow_next delete_blob(struct flow *f)
+{
+    const struct api_call *call = flow_owner(f);
+    struct blob_remove *op = call->state;
+    return blob_delete(f, call->services->registry, call->repo, &op->digest, &op->by);
+}
+
+static enum flow_next explain_delete(struct flow *f)
+{
+    struct api_call *call = flow_owner(f);
+    const struct blob_remove *op = call->state;
+    if (flow_outcome(f) == CONFLICT)
+        api_int_explain_referenced(call, &op->by, http_request_arena(call->req));
+    return FLOW_NEXT;
+}
+
+static const struct flow_step blob_delete_steps[] = {
+    {"parse", parse_delete}, {"delete", delete_blob}, {"reply", api_int_reply_deleted}};
+static const struct flow_step blob_delete_finally[] = {{"explain", explain_delete}};
+const struct flow_program api_int_blob_delete = {"blob_delete", FLOW_STEPS(blob_delete_steps),
+                                                 FLOW_FINALLY(blob_delete_finally)};

@@ -80,8 +80,18 @@ static const struct api_int_error subject_errors[API_SUBJECT_COUNT][PENDING + 1]
                 [NOT_FOUND] = {404, "MANIFEST_BLOB_UNKNOWN",
                                "the manifest names content that this repository has not: push it first"},
             },
+        [API_SUBJECT_CONDITION] =
+            {
+                [CONFLICT] = {412, "PRECONDITION",
+                              "the tag does not name what the condition says: read it again, then decide"},
+            },
+        [API_SUBJECT_REFERENCED] =
+            {
+                [CONFLICT] = {409, "DENIED", "a manifest of this repository refers to it: delete that one first"},
+            },
         [API_SUBJECT_TAG] =
             {
+                [TOO_LARGE] = {414, "TAG_INVALID", "too many tags in one request: send at most 64"},
                 [NOT_FOUND] = {404, "MANIFEST_UNKNOWN", "this repository has no such tag"},
                 [INVALID] =
                     {400, "TAG_INVALID",

@@ -81,3 +81,65 @@ enum flow_next api_int_fail(struct flow *f, enum api_subject subject, enum resul
     call->why = why;
     return flow_fail(f, r);
 }
+
+/* ---- deletes ---- */
+
+enum flow_next api_int_check_delete(struct flow *f)
+{
+    struct api_call *call = flow_owner(f);
+    if (!call->services->config->storage.delete_enabled)
+        return api_int_fail(f, API_SUBJECT_NONE, UNSUPPORTED,
+                            SLICE("deleting is switched off here (storage.delete); ask the operator"));
+    if (api_int_header(call, SLICE("if-match")).ptr != NULL)
+        return api_int_fail(f, API_SUBJECT_NONE, UNSUPPORTED, SLICE("DELETE knows no If-Match: send it without"));
+    return FLOW_NEXT;
+}
+
+void api_int_explain_referenced(struct api_call *call, const struct digest *by, struct arena *arena)
+{
+    struct slice text = digest_text(by, arena);
+    call->subject = API_SUBJECT_REFERENCED;
+    call->why = arena_format(arena, "the manifest %.*s of this repository refers to it: delete that one first",
+                             SLICE_ARG(text));
+}
+
+enum flow_next api_int_reply_deleted(struct flow *f)
+{
+    struct api_call *call = flow_owner(f);
+    struct api_int_headers headers;
+    api_int_headers_init(&headers, call);
+    return flow_await(f, api_int_reply(call, 202, &headers, SLICE_EMPTY, flow_done(f)));
+}
+
+/* ---- pages ---- */
+
+enum flow_next api_int_parse_page(struct flow *f, uint64_t limit_max, struct api_int_page *page)
+{
+    struct api_call *call = flow_owner(f);
+    struct slice n;
+    page->limit = limit_max;
+    if (http_request_query_value(call->req, SLICE("n"), 0, &n)) {
+        if (slice_parse_u64(n, &page->limit) != OK)
+            return api_int_fail(f, API_SUBJECT_PAGE, INVALID, SLICE_EMPTY);
+        if (page->limit > limit_max)
+            page->limit = limit_max;
+    }
+    if (!http_request_query_value(call->req, SLICE("last"), 0, &page->last))
+        page->last = SLICE_EMPTY;
+    return FLOW_NEXT;
+}
+
+struct slice api_int_next_page(const struct api_call *call, struct slice path_and_query, struct arena *arena)
+{
+    struct slice url = api_int_location(call, path_and_query, arena);
+    return arena_format(arena, "<%.*s>; rel=\"next\"", SLICE_ARG(url));
+}
+
+void api_int_append_strings(struct strbuf *out, const struct slice *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            strbuf_append_char(out, ',');
+        strbuf_append_json(out, texts[i]);
+    }
+}

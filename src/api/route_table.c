@@ -36,8 +36,10 @@ static const struct api_route routes[] = {
     {"manifest_get", GET, API_RESOURCE_MANIFEST, PERMISSION_PULL, &api_int_manifest_read},
     {"manifest_head", HEAD, API_RESOURCE_MANIFEST, PERMISSION_PULL, &api_int_manifest_read},
     {"manifest_put", PUT, API_RESOURCE_MANIFEST, PERMISSION_PUSH, &api_int_manifest_put},
+    {"manifest_delete", DELETE, API_RESOURCE_MANIFEST, PERMISSION_DELETE, &api_int_manifest_delete},
     {"blob_get", GET, API_RESOURCE_BLOB, PERMISSION_PULL, &api_int_blob_read},
     {"blob_head", HEAD, API_RESOURCE_BLOB, PERMISSION_PULL, &api_int_blob_read},
+    {"blob_delete", DELETE, API_RESOURCE_BLOB, PERMISSION_DELETE, &api_int_blob_delete},
     {"upload_start", POST, API_RESOURCE_UPLOADS, PERMISSION_PUSH, &api_int_upload_start},
     {"upload_append", PATCH, API_RESOURCE_UPLOAD, PERMISSION_PUSH, &api_int_upload_append},
     {"upload_commit", PUT, API_RESOURCE_UPLOAD, PERMISSION_PUSH, &api_int_upload_commit},
@@ -46,6 +48,10 @@ static const struct api_route routes[] = {
     {"upload_cancel", DELETE, API_RESOURCE_UPLOAD, PERMISSION_PUSH, &api_int_upload_cancel},
     {"tag_list", GET, API_RESOURCE_TAGS, PERMISSION_PULL, &api_int_tag_list},
     {"tag_list_head", HEAD, API_RESOURCE_TAGS, PERMISSION_PULL, &api_int_tag_list},
+    {"referrers", GET, API_RESOURCE_REFERRERS, PERMISSION_PULL, &api_int_referrers},
+    {"referrers_head", HEAD, API_RESOURCE_REFERRERS, PERMISSION_PULL, &api_int_referrers},
+    {"catalog", GET, API_RESOURCE_CATALOG, PERMISSION_CATALOG, &api_int_catalog},
+    {"catalog_head", HEAD, API_RESOURCE_CATALOG, PERMISSION_CATALOG, &api_int_catalog},
     {"healthz", GET, API_RESOURCE_HEALTH, PERMISSION_NONE, &api_int_healthz},
     {"healthz_head", HEAD, API_RESOURCE_HEALTH, PERMISSION_NONE, &api_int_healthz},
     {"readyz", GET, API_RESOURCE_READY, PERMISSION_NONE, &api_int_readyz},
@@ -110,6 +116,11 @@ static bool parse_repository_path(struct slice path, struct target *t)
         t->reference = last;
         return true;
     }
+    if (slice_equal(kind, SLICE("referrers"))) {
+        t->resource = API_RESOURCE_REFERRERS;
+        t->reference = last;
+        return true;
+    }
     if (slice_equal(kind, SLICE("blobs"))) {
         t->resource = API_RESOURCE_BLOB;
         t->reference = last;
@@ -124,6 +135,9 @@ static bool parse_path(struct slice path, struct target *t)
 {
     *t = (struct target){.resource = API_RESOURCE_BASE};
     if (slice_equal(path, SLICE("/v2/")) || slice_equal(path, SLICE("/v2")))
+        return true;
+    t->resource = API_RESOURCE_CATALOG;
+    if (slice_equal(path, SLICE("/v2/_catalog")))
         return true;
     if (slice_has_prefix(path, SLICE("/v2/")))
         return parse_repository_path(slice_from(path, 4), t);

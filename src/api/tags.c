@@ -9,8 +9,7 @@
 #define BODY_BYTES_MAX (TAGS_PER_PAGE_MAX * (TAG_MAX + 3) + 1024u)
 
 struct tag_list_read {
-    uint64_t limit;
-    struct slice last;
+    struct api_int_page asked;
     struct tag_page page;
     struct strbuf body;
 };
@@ -21,16 +20,9 @@ static enum flow_next parse_page(struct flow *f)
     struct tag_list_read *op = ARENA_NEW(flow_arena(f), struct tag_list_read);
     strbuf_init(&op->body, BODY_BYTES_MAX);
     call->state = op;
-    op->limit = TAGS_PER_PAGE_MAX;
-    struct slice n;
-    if (http_request_query_value(call->req, SLICE("n"), 0, &n)) {
-        if (slice_parse_u64(n, &op->limit) != OK)
-            return api_int_fail(f, API_SUBJECT_PAGE, INVALID, SLICE_EMPTY);
-        if (op->limit > TAGS_PER_PAGE_MAX)
-            op->limit = TAGS_PER_PAGE_MAX;
-    }
-    if (!http_request_query_value(call->req, SLICE("last"), 0, &op->last))
-        op->last = SLICE_EMPTY;
+    enum flow_next next = api_int_parse_page(f, TAGS_PER_PAGE_MAX, &op->asked);
+    if (next != FLOW_NEXT)
+        return next;
     call->subject = API_SUBJECT_REPOSITORY;
     return FLOW_NEXT;
 }
@@ -40,8 +32,8 @@ static enum flow_next list_tags(struct flow *f)
 {
     const struct api_call *call = flow_owner(f);
     struct tag_list_read *op = call->state;
-    return tag_list(f, call->services->registry, call->repo, op->last, op->limit == 0 ? 1 : (size_t)op->limit,
-                    &op->page);
+    size_t limit = op->asked.limit == 0 ? 1 : (size_t)op->asked.limit;
+    return tag_list(f, call->services->registry, call->repo, op->asked.last, limit, &op->page);
 }
 
 static struct slice next_link(const struct api_call *call, const struct tag_list_read *op, struct arena *arena)
@@ -49,9 +41,8 @@ static struct slice next_link(const struct api_call *call, const struct tag_list
     /* Tags are unreserved characters throughout: nothing to encode. */
     struct slice last = op->page.tags[op->page.count - 1];
     struct slice path = arena_format(arena, "/v2/%.*s/tags/list?n=%llu&last=%.*s", SLICE_ARG(call->repo.text),
-                                     (unsigned long long)op->limit, SLICE_ARG(last));
-    struct slice url = api_int_location(call, path, arena);
-    return arena_format(arena, "<%.*s>; rel=\"next\"", SLICE_ARG(url));
+                                     (unsigned long long)op->asked.limit, SLICE_ARG(last));
+    return api_int_next_page(call, path, arena);
 }
 
 static enum flow_next reply_tags(struct flow *f)
@@ -61,15 +52,11 @@ static enum flow_next reply_tags(struct flow *f)
     struct api_int_headers headers;
     api_int_headers_init(&headers, call);
     api_int_headers_add(&headers, SLICE("content-type"), SLICE("application/json"));
-    size_t count = op->limit == 0 ? 0 : op->page.count;
+    size_t count = op->asked.limit == 0 ? 0 : op->page.count;
     strbuf_append_cstr(&op->body, "{\"name\":");
     strbuf_append_json(&op->body, call->repo.text);
     strbuf_append_cstr(&op->body, ",\"tags\":[");
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            strbuf_append_char(&op->body, ',');
-        strbuf_append_json(&op->body, op->page.tags[i]);
-    }
+    api_int_append_strings(&op->body, op->page.tags, count);
     strbuf_append_cstr(&op->body, "]}\n");
     if (strbuf_result(&op->body) != OK)
         return flow_fail(f, CORRUPT);

@@ -5,6 +5,9 @@
  */
 #include "api_int.h"
 
+/* What chunks should have at least: as much as object stores take as a part. Smaller ones are taken too. */
+#define CHUNK_MIN_BYTES "5242880"
+
 struct slice api_int_upload_location(const struct api_call *call, struct upload_ref ref, struct arena *arena)
 {
     struct slice token = upload_token_make(call->services->registry, ref, call->identity.name, arena);
@@ -40,6 +43,8 @@ static enum flow_next reply_session(struct flow *f, int status, struct upload_re
     api_int_headers_add(&headers, SLICE("location"), api_int_upload_location(call, ref, arena));
     api_int_headers_add(&headers, SLICE("range"), api_int_upload_range(offset_bytes, arena));
     api_int_headers_add(&headers, SLICE("docker-upload-uuid"), ref.uuid);
+    if (status == 202)
+        api_int_headers_add(&headers, SLICE("oci-chunk-min-length"), SLICE(CHUNK_MIN_BYTES));
     return flow_await(f, api_int_reply(call, status, &headers, SLICE_EMPTY, flow_done(f)));
 }
 

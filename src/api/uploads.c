@@ -10,7 +10,7 @@ struct upload_start {
     struct slice uuid; /* empty until there is a session */
     enum digest_algorithm algorithm;
     struct digest digest; /* of `digest` or `mount` */
-    struct blob_info found;
+    bool is_mounted;
     struct upload_body body;
     uint64_t offset_bytes;
 };
@@ -78,28 +78,24 @@ static const struct flow_step whole_steps[] = {
 static const struct flow_step whole_finally[] = {{"drop session", drop_session}};
 static const struct flow_program whole_program = {"upload_whole", FLOW_STEPS(whole_steps), FLOW_FINALLY(whole_finally)};
 
-/* ---- ?mount=: nothing to send if the repository has it; else a session like any other ---- */
+/* ---- ?mount=: nothing to send if the repository can have it from another; else a session like any other ---- */
 
-static enum flow_next find_mounted(struct flow *f)
+static enum flow_next mount_blob(struct flow *f)
 {
-    const struct api_call *call = flow_owner(f);
-    struct upload_start *op = call->state;
-    return flow_any(f, blob_find(f, call->services->registry, call->repo, &op->digest, &op->found));
+    struct upload_start *op = ((const struct api_call *)flow_owner(f))->state;
+    return api_int_mount(f, &op->digest, &op->is_mounted);
 }
 
 static enum flow_next answer_mount(struct flow *f)
 {
     struct api_call *call = flow_owner(f);
     const struct upload_start *op = call->state;
-    enum result r = flow_result(f);
-    if (r == OK)
+    if (op->is_mounted)
         return api_int_reply_blob_created(f, &op->digest);
-    if (r != NOT_FOUND)
-        return flow_fail(f, r);
     return flow_call(f, &open_program, call);
 }
 
-static const struct flow_step mount_steps[] = {{"find", find_mounted}, {"answer", answer_mount}};
+static const struct flow_step mount_steps[] = {{"mount", mount_blob}, {"answer", answer_mount}};
 static const struct flow_program mount_program = {"upload_mount", FLOW_STEPS(mount_steps)};
 
 /* ---- which one is it ---- */

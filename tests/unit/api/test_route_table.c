@@ -67,6 +67,10 @@ static void every_resource_has_its_path(void **state)
     expect_route("PUT", "/v2/a/blobs/uploads/" UUID, "upload_commit", "a", UUID);
     expect_route("GET", "/v2/a/blobs/uploads/" UUID, "upload_status", "a", UUID);
     expect_route("DELETE", "/v2/a/blobs/uploads/" UUID, "upload_cancel", "a", UUID);
+    expect_route("DELETE", "/v2/a/manifests/latest", "manifest_delete", "a", "latest");
+    expect_route("DELETE", "/v2/a/blobs/" DIGEST, "blob_delete", "a", DIGEST);
+    expect_route("GET", "/v2/a/b/referrers/" DIGEST, "referrers", "a/b", DIGEST);
+    expect_route("GET", "/v2/_catalog", "catalog", "", "");
     expect_route("GET", "/healthz", "healthz", "", "");
     expect_route("GET", "/readyz", "readyz", "", "");
 }
@@ -83,6 +87,7 @@ static void a_repository_may_be_named_like_a_route(void **state)
     expect_route("GET", "/v2/a/blobs/uploads/manifests/v1", "manifest_get", "a/blobs/uploads", "v1");
     expect_route("GET", "/v2/a/blobs/uploads/tags/list", "tag_list", "a/blobs/uploads", "");
     expect_route("POST", "/v2/a/blobs/uploads/blobs/uploads/", "upload_start", "a/blobs/uploads", "");
+    expect_route("GET", "/v2/referrers/referrers/" DIGEST, "referrers", "referrers", DIGEST);
     expect_route("GET", "/v2/a/manifests/blobs/" DIGEST, "blob_get", "a/manifests", DIGEST);
     expect_route("GET", "/v2/tags/list/manifests/list", "manifest_get", "tags/list", "list");
     expect_route("PATCH", "/v2/blobs/uploads/blobs/uploads/" UUID, "upload_append", "blobs/uploads", UUID);
@@ -147,12 +152,12 @@ static void a_method_a_path_has_not_is_unsupported_and_allow_lists_the_others(vo
 {
     (void)state;
     OWNED(done) struct matched m;
-    match(&m, "DELETE", "/v2/a/blobs/" DIGEST);
+    match(&m, "PUT", "/v2/a/referrers/" DIGEST);
     assert_int_equal(m.result, UNSUPPORTED);
     assert_int_equal(m.call.error_header_count, 1);
     assert_true(slice_equal(m.call.error_headers[0].name, SLICE("allow")));
     assert_true(slice_equal(m.call.error_headers[0].value, SLICE("GET, HEAD")));
-    expect_failure("DELETE", "/v2/a/manifests/latest", UNSUPPORTED, API_SUBJECT_NONE);
+    expect_failure("DELETE", "/v2/_catalog", UNSUPPORTED, API_SUBJECT_NONE);
     expect_failure("GET", "/v2/a/blobs/uploads/", UNSUPPORTED, API_SUBJECT_NONE);
     expect_failure("POST", "/healthz", UNSUPPORTED, API_SUBJECT_NONE);
     expect_failure("get", "/v2/", UNSUPPORTED, API_SUBJECT_NONE);
