@@ -9,8 +9,9 @@ import random
 from processes import BenchError
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 ACCEPT = ("application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
-          "application/vnd.oci.image.index.v1+json, " + MANIFEST_TYPE)
+          + INDEX_TYPE + ", " + MANIFEST_TYPE)
 
 
 def digest_of(data):

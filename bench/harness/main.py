@@ -18,8 +18,9 @@ from results import Results, format_markdown, format_text
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FULL = {"rounds": 5, "seconds": 4, "upload_bytes": 2 << 30, "download_bytes": 1 << 30, "refused_bytes": 300 << 20,
-        "starts": 20, "idle_connections": 1000, "attempts": 6}
-QUICK = {**FULL, "rounds": 2, "seconds": 1, "upload_bytes": 256 << 20, "download_bytes": 256 << 20, "starts": 5, "attempts": 1}
+        "starts": 20, "idle_connections": 1000, "tags": 100_000, "attempts": 6}
+QUICK = {**FULL, "rounds": 2, "seconds": 1, "upload_bytes": 256 << 20, "download_bytes": 256 << 20, "starts": 5,
+         "tags": 10_000, "attempts": 1}
 
 
 def parse_arguments():

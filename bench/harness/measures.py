@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One function a number. Each runs its servers in turn, round after round, so that all see the same machine."""
 
+import concurrent.futures
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from image import ACCEPT, push_image
+from image import ACCEPT, INDEX_TYPE, Client, digest_of, push_image
 from processes import BenchError, Neighbours, pinned
 from servers import BareH2o, DockerRegistry, Minato
 
@@ -388,6 +389,127 @@ def latency_under_upload(bench):
             bench.sample(lambda kind=kind: latency_once(bench, kind, measure))
 
 
+# ---- tags and manifests ----------------------------------------------------------------------------------------------
+
+
+def write_tags(root, count):
+    """A repository of `count` tags, as a registry of this layout leaves it."""
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}).encode()
+    digest = digest_of(manifest)
+    hexes = digest.partition(":")[2]
+    tree = os.path.join(root, "docker/registry/v2")
+    repository = os.path.join(tree, "repositories/bench/tags/_manifests")
+    link = digest.encode()
+    files = {os.path.join(tree, "blobs/sha256", hexes[:2], hexes, "data"): manifest,
+             os.path.join(repository, "revisions/sha256", hexes, "link"): link}
+    for number in range(count):
+        tag = os.path.join(repository, "tags", f"build-{number:06d}")
+        files[os.path.join(tag, "current/link")] = link
+        files[os.path.join(tag, "index/sha256", hexes, "link")] = link
+    for path, content in files.items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def list_cold(bench, server, path):
+    begun = time.monotonic()
+    status, body = server.get(path)
+    if status != 200 or len(json.loads(body)["tags"]) != 100:
+        raise BenchError(f"{server.name} {path}: {status}")
+    return [("tags/list?n=100 of many", server.name, "cold", "ms", (time.monotonic() - begun) * 1000)]
+
+
+def list_warm(bench, server, path):
+    out = bench.stage.run(["wrk", "-t1", "-c4", "--latency", f"-d{bench.options.seconds}s",
+                           f"http://127.0.0.1:{server.port}{path}"])
+    if "Non-2xx" in out or "Socket errors" in out:
+        raise BenchError(f"{server.name} {path}:\n{out}")
+    units = {"us": 1e-3, "ms": 1, "s": 1e3}
+    values = []
+    for percent in ("50", "99"):
+        number, unit = re.search(rf"^\s+{percent}%\s+([0-9.]+)(us|ms|s)$", out, re.MULTILINE).groups()
+        values.append(("tags/list?n=100 of many", server.name, f"p{percent}", "ms", float(number) * units[unit]))
+    return values
+
+
+def tags(bench):
+    """A page of 100 from the middle of a repository of 100,000 tags: the first answer after a start, then warm."""
+    count = bench.options.tags
+    path = f"/v2/bench/tags/tags/list?n=100&last=build-{count // 2:06d}"
+    for _ in bench.rounds(f"tags/list of {count:,} tags"):
+        server = Minato(bench.stage, bench.tools)
+        write_tags(server.root, count)
+        with server:
+            bench.sample(lambda: list_cold(bench, server, path))
+            bench.sample(lambda: list_warm(bench, server, path))
+    bench.results.check(f"tags/list?n=100 of {count:,} tags: p99 warm",
+                        bench.results.samples("tags/list?n=100 of many", "minato", "p99"), "<=", 10, " ms")
+
+
+def put_manifests(bench, server, clients):
+    """`clients` at a time, each its own tags; (manifests, seconds)."""
+    def push(number):
+        client = Client(server.port)
+        while time.monotonic() < deadline:
+            text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [],
+                               "annotations": {"bench": f"{number}-{time.time_ns()}"}}).encode()
+            client.request("PUT", f"/v2/bench/put/manifests/t{number}-{client.requests}", (201,), text,
+                           {"Content-Type": INDEX_TYPE})
+        client.close()
+        return client.requests
+
+    begun = time.monotonic()
+    deadline = begun + bench.options.seconds
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        done = sum(pool.map(push, range(clients)))
+    return done, time.monotonic() - begun
+
+
+def disk_rates(bench, measure):
+    """What the disk gives to one writer: a page written again and synced, and a small file made durable."""
+    folder = bench.stage.folder("disk")
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    same = os.open(os.path.join(folder, "same"), os.O_CREAT | os.O_WRONLY)
+    values = []
+    for quantity in ("fsync", "new file"):
+        count, begun = 0, time.monotonic()
+        while time.monotonic() - begun < bench.options.seconds:
+            if quantity == "fsync":
+                os.pwrite(same, bytes(1024), 0)
+                os.fsync(same)
+            else:
+                path = os.path.join(folder, f"f{count}")
+                fd = os.open(path + ".tmp", os.O_CREAT | os.O_WRONLY)
+                os.write(fd, bytes(1024))
+                os.fsync(fd)
+                os.close(fd)
+                os.rename(path + ".tmp", path)
+                os.fsync(root)
+            count += 1
+        values.append((measure, "disk", quantity, "/s", count / (time.monotonic() - begun)))
+    os.close(same)
+    os.close(root)
+    bench.stage.remove(folder)
+    return values
+
+
+def manifest_put_rate(bench, measure, clients):
+    with Minato(bench.stage, bench.tools, "disk") as server:
+        put_manifests(bench, server, 1)
+        done, seconds = put_manifests(bench, server, clients)
+    return [(measure, "minato", f"PUT, {clients} at a time", "/s", done / seconds)]
+
+
+def manifest_put(bench):
+    """New manifests under new tags, on disk: four small files made durable each (bytes, revision, tag, its history)."""
+    measure = "PUT manifest, disk"
+    for _ in bench.rounds(measure):
+        bench.sample(lambda: disk_rates(bench, measure))
+        for clients in (1, 16):
+            bench.sample(lambda clients=clients: manifest_put_rate(bench, measure, clients))
+
+
 MEASURES = {
     "requests": request_rates,
     "upload-tmpfs": upload_tmpfs,
@@ -397,4 +519,6 @@ MEASURES = {
     "start": start_to_ready,
     "memory": memory,
     "latency": latency_under_upload,
+    "tags": tags,
+    "manifest-put": manifest_put,
 }
