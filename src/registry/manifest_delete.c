@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define TAGS_AT_ONCE 1000u
+
 struct manifest_delete_op {
     struct references_find find;
     struct slice name;
@@ -26,6 +28,7 @@ struct manifest_delete_op {
     struct fan fan;
     struct list_read *tags;
     size_t asked;
+    bool is_asking_tags;
     struct tag *pointing; /* malloc'ed; texts in the flow's arena */
     size_t pointing_count;
     size_t deleted;
@@ -160,24 +163,33 @@ static const struct flow_program *take_next_tag(struct fan *fan, struct arena *a
     return &question_program;
 }
 
-static enum flow_next list_tags(struct flow *f)
+static enum flow_next read_tags(struct flow *f, struct manifest_delete_op *op, struct slice after)
+{
+    op->tags = registry_int_tags_read(f, op->find.registry, op->find.repo);
+    op->tags->after = after;
+    op->tags->limit = TAGS_AT_ONCE;
+    op->asked = 0;
+    op->fan = (struct fan){.has_next = has_next_tag, .take_next = take_next_tag};
+    return flow_again(f, flow_call(f, &registry_int_list_read_program, op->tags));
+}
+
+/* By pages: one is read, then all on it are asked. */
+static enum flow_next find_tags(struct flow *f)
 {
     struct manifest_delete_op *op = flow_owner(f);
     if (op->find.is_found) {
         *op->ret_by = op->find.by;
         return flow_fail(f, CONFLICT);
     }
-    op->tags = registry_int_tags_read(f, op->find.registry, op->find.repo);
-    op->tags->limit = SIZE_MAX;
-    return flow_call(f, &registry_int_list_read_program, op->tags);
-}
-
-static enum flow_next ask_all_tags(struct flow *f)
-{
-    struct manifest_delete_op *op = flow_owner(f);
-    op->fan.has_next = has_next_tag;
-    op->fan.take_next = take_next_tag;
-    return flow_call(f, &registry_int_fan_program, &op->fan);
+    if (op->tags == NULL)
+        return read_tags(f, op, SLICE_EMPTY);
+    if (flow_result(f) != OK)
+        return flow_fail(f, flow_result(f));
+    const struct index_list_page *page = &op->tags->page;
+    op->is_asking_tags = !op->is_asking_tags;
+    if (op->is_asking_tags)
+        return flow_again(f, flow_call(f, &registry_int_fan_program, &op->fan));
+    return page->has_more ? read_tags(f, op, page->members[page->count - 1].name) : FLOW_NEXT;
 }
 
 /* Again for each. One that names something else meanwhile stays. */
@@ -272,8 +284,7 @@ static const struct flow_step manifest_delete_steps[] = {
     {"find subject", find_subject},
     {"look for fallback", look_for_fallback},
     {"look for references", look_for_references},
-    {"list tags", list_tags},
-    {"ask all tags", ask_all_tags},
+    {"find tags", find_tags},
     {"delete tags", delete_tags},
     {"begin referrer", begin_referrer},
     {"unlink revision", unlink_revision},
