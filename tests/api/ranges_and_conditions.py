@@ -34,14 +34,14 @@ def test_one_range_answers_206_with_those_bytes(client, digest, asked, first, la
     assert reply.body == DATA[first:last + 1]
 
 
-@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", "bytes=2000000-3000000", "bytes=-0"])
-def test_range_behind_the_end_answers_416(client, digest, asked):
+@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", "bytes=2000000-3000000", "bytes=-0", "bytes=5-1"])
+def test_range_behind_the_end_or_backwards_answers_416(client, digest, asked):
     reply = client.get(f"/v2/t/ranges/blobs/{digest}", Range=asked)
     assert (reply.status, reply.error_code()) == (416, "RANGE_INVALID")
     assert reply.header("content-range") == f"bytes */{SIZE}"
 
 
-@pytest.mark.parametrize("asked", ["bytes=5-1", "bytes=a-b", "bytes", "rows=1-2", "bytes=", "bytes=0-1,5-6", "bytes=--5"])
+@pytest.mark.parametrize("asked", ["bytes=a-b", "bytes", "rows=1-2", "bytes=", "bytes=0-1,5-6", "bytes=--5"])
 def test_range_that_makes_no_sense_is_ignored(client, digest, asked):
     reply = client.get(f"/v2/t/ranges/blobs/{digest}", Range=asked)
     assert (reply.status, len(reply.body)) == (200, SIZE)

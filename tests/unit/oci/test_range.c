@@ -78,6 +78,8 @@ static void range_behind_the_end_is_unsatisfiable(void **state)
     (void)state;
     assert_kind("bytes=100-", 100, RANGE_UNSATISFIABLE);
     assert_kind("bytes=100-200", 100, RANGE_UNSATISFIABLE);
+    assert_kind("bytes=5-4", 100, RANGE_UNSATISFIABLE);
+    assert_kind("bytes=18446744073709551616-5", 100, RANGE_UNSATISFIABLE);
     assert_kind("bytes=-0", 100, RANGE_UNSATISFIABLE);
     assert_kind("bytes=-000", 100, RANGE_UNSATISFIABLE);
     assert_kind("bytes=18446744073709551615-", UINT64_MAX, RANGE_UNSATISFIABLE);
@@ -114,7 +116,6 @@ static void unknown_unit_and_broken_syntax_are_ignored(void **state)
         "bytes=-",
         "bytes=a-b",
         "bytes=1",
-        "bytes=5-4",
         "items=0-1",
         "byte=0-1",
         "bytes:0-1",
@@ -129,7 +130,6 @@ static void unknown_unit_and_broken_syntax_are_ignored(void **state)
         "=0-1",
         "bytes==0-1",
         "bytes=1.0-2",
-        "bytes=18446744073709551616-5",
         "bytes=\xd9\xa1-2",
         "bytes=1-2/3",
     };
