@@ -19,9 +19,11 @@
 struct registry;
 
 /* Start-up only, may block (without http.secret it loads the stored one). UNSUPPORTED: this store can neither rename
- * nor take parts of any size, and no other way of uploading is there yet. `config` is borrowed. */
+ * nor take parts of any size, and no other way of uploading is there yet. `config` is borrowed; `metrics` and `log` may
+ * be NULL. */
 enum result registry_new(const struct config *config, struct storage *storage, struct index *index, struct pool *pool,
-                         struct clock clock, struct metrics *metrics, struct registry **ret_registry) NODISCARD;
+                         struct clock clock, struct metrics *metrics, struct log *log,
+                         struct registry **ret_registry) NODISCARD;
 void registry_free(struct registry *registry); /* no flow is running in it; accepts NULL */
 /* Removes upload sessions (and their bytes) whose last activity is older than uploads.expire_after. For a job that runs
  * now and then; the program's outcome is OK unless the store could not be listed. */

@@ -80,15 +80,16 @@ static enum flow_next read_link(struct flow *f)
         enum result r = flow_result(f);
         if (r == OK && registry_int_link_parse(l->bytes, &l->value.digest) == OK)
             return FLOW_NEXT;
+        if (r == OK || r == TOO_LARGE)
+            log_event(l->registry->log, LOG_LEVEL_WARN, "link.broken", FIELD_STR("path", l->path));
         if (r != OK && r != NOT_FOUND && r != TOO_LARGE)
             return flow_fail(f, r);
     }
-    struct slice path;
-    if (!next_link(l, flow_arena(f), &path))
+    if (!next_link(l, flow_arena(f), &l->path))
         return flow_fail(f, NOT_FOUND);
     l->links_tried++;
     return flow_await_again(
-        f, storage_get(l->registry->storage, path, LINK_BYTES_MAX, flow_arena(f), &l->bytes, NULL, flow_done(f)));
+        f, storage_get(l->registry->storage, l->path, LINK_BYTES_MAX, flow_arena(f), &l->bytes, NULL, flow_done(f)));
 }
 
 static enum flow_next stat_bytes(struct flow *f)

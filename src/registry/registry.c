@@ -20,7 +20,7 @@ static bool can_carry_uploads(struct storage_capabilities c)
 }
 
 enum result registry_new(const struct config *config, struct storage *storage, struct index *index, struct pool *pool,
-                         struct clock clock, struct metrics *metrics, struct registry **ret_registry)
+                         struct clock clock, struct metrics *metrics, struct log *log, struct registry **ret_registry)
 {
     if (!can_carry_uploads(storage_capabilities(storage)))
         return UNSUPPORTED;
@@ -31,6 +31,7 @@ enum result registry_new(const struct config *config, struct storage *storage, s
     registry->pool = pool;
     registry->clock = clock;
     registry->metrics = metrics;
+    registry->log = log;
     uint8_t nonce[(REGISTRY_PROCESS_SIZE - 1) / 2];
     random_bytes(nonce, sizeof(nonce));
     hex_encode(nonce, sizeof(nonce), registry->process);

@@ -26,6 +26,7 @@ struct registry {
     struct pool *pool;
     struct clock clock;
     struct metrics *metrics; /* may be NULL (tests) */
+    struct log *log;         /* the same */
     struct manifest_cache *manifests;
     struct name_locks *locks;
     struct upload_table *active;         /* sessions that a flow of this process is working on */
@@ -92,6 +93,7 @@ struct lookup {
     index_lease lease;
     struct gate gate;
     struct pending_call ask;
+    struct slice path; /* of the link being read */
     struct slice bytes;
     struct storage_object object;
     unsigned links_tried;

@@ -112,7 +112,8 @@ static enum result build_subsystems(struct server *server, struct strbuf *ret_wh
     if (r != OK)
         return r;
     server->index = index_new_local(INDEX_ENTRIES_MAX, clock, server->metrics);
-    r = registry_new(config, server->storage, server->index, server->pool, clock, server->metrics, &server->registry);
+    r = registry_new(config, server->storage, server->index, server->pool, clock, server->metrics, server->log,
+                     &server->registry);
     if (r != OK) {
         strbuf_append_cstr(ret_why, "the registry cannot start: ");
         strbuf_append_cstr(ret_why, result_name(r));

@@ -34,7 +34,8 @@ static struct clock clock_of(struct env *env)
 static void start_registry(struct env *env)
 {
     env->index = index_new_local(10000, clock_of(env), NULL);
-    REQUIRE(registry_new(&env->config, env->storage, env->index, env->pool, clock_of(env), NULL, &env->registry) == OK);
+    REQUIRE(registry_new(&env->config, env->storage, env->index, env->pool, clock_of(env), NULL, NULL,
+                         &env->registry) == OK);
 }
 
 void env_init(struct env *env, unsigned flags)

@@ -361,7 +361,7 @@ static void a_store_that_cannot_rename_is_unsupported(void **unused)
     struct registry *registry;
     memset(&config, 0, sizeof(config));
     struct storage *storage = storage_wrap(&memory_driver, memory_driver_new(memory_driver_like_s3(5u << 20)), NULL);
-    assert_int_equal(registry_new(&config, storage, NULL, NULL, clock_system(), NULL, &registry), UNSUPPORTED);
+    assert_int_equal(registry_new(&config, storage, NULL, NULL, clock_system(), NULL, NULL, &registry), UNSUPPORTED);
     storage_close(storage);
 }
 
