@@ -9,16 +9,20 @@ usage() {
     cat <<'USAGE'
 Usage: tests/run.sh [OPTION]...
 
-  --all            the long tiers too: minutes of fuzzing a target, 200 crash rounds, 1 GB layers, clang-tidy
+  --all            the long tiers too: minutes of fuzzing a target, 200 crash rounds, 1 GB layers, clang-tidy, clients in Go
   --only PATTERN   only phases and tests whose name contains PATTERN (a regular expression of bash)
   --list           print the names of the phases
   --help           this text
 
-Phases: format architecture unit tsan fuzz api clients crash quickstart (and tidy with --all)
+Phases: format architecture unit tsan fuzz api conformance clients crash quickstart (and tidy with --all)
+
+With Go at hand, the phase conformance builds the OCI distribution-spec's conformance program, and --all also builds crane,
+oras, regctl, helm and cosign for the phase clients: once, into ${XDG_CACHE_HOME:-~/.cache}/minato-tests. Without Go
+they count as skipped.
 USAGE
 }
 
-phases=(format architecture unit tsan fuzz api clients crash quickstart)
+phases=(format architecture unit tsan fuzz api conformance clients crash quickstart)
 all=
 only=
 while [[ $# -gt 0 ]]; do
@@ -88,7 +92,7 @@ wanted() { # PHASE: without a pattern, when it matches, or when the pattern name
     for phase in "${phases[@]}"; do
         [[ $phase =~ $only ]] && return 1
     done
-    [[ $1 != format && $1 != quickstart && $1 != tidy ]]
+    [[ $1 != format && $1 != conformance && $1 != quickstart && $1 != tidy ]]
 }
 
 names_a_phase() {
@@ -126,6 +130,12 @@ build() { # PRESET [TARGET...]: its outcome is a test only when it fails
         return 1
     fi
     say "built $preset"
+}
+
+# Downloads need this machine's proxies: these are built before what runs without them.
+build_go() { # NAME...: a program that cannot be built, or not here, is told by the tests that need it
+    tests/support/go_tools.py "$@" >"$results/go.log" 2>&1 || true
+    say "programs in Go: $*"
 }
 
 run_pytest() { # NAME BINARY ARGUMENT...
@@ -237,6 +247,15 @@ phase_api() {
     run_pytest api "$root/build/asan/minato" tests/api --ignore tests/api/quickstart.py
 }
 
+# Each conformance test is a line of the tally.
+phase_conformance() {
+    local code=0
+    MINATO_BINARY=$root/build/asan/minato "$python" tests/conformance/oci.py "$results" >"$results/conformance.oci.log" 2>&1 ||
+        code=$?
+    [[ $code -eq 0 ]] || outcome conformance oci "$code"
+    say "conformance: $(tail -n 2 "$results/conformance.oci.log" | tr '\n' ' ')"
+}
+
 phase_clients() {
     run_pytest clients "$root/build/release/minato" tests/clients
 }
@@ -269,7 +288,7 @@ fuzz_built=
 if wanted architecture || wanted clients || wanted crash || wanted quickstart; then
     build release && release_built=yes || true
 fi
-if wanted unit || wanted api; then
+if wanted unit || wanted api || wanted conformance; then
     build asan && asan_built=yes || true
 fi
 if wanted tsan; then
@@ -279,10 +298,18 @@ if wanted fuzz || wanted tidy; then
     build fuzz && fuzz_built=yes || true
 fi
 
+if wanted conformance; then
+    build_go conformance
+fi
+if [[ -n $all ]] && wanted clients; then
+    build_go crane oras regctl helm cosign
+fi
+
 # Two lanes on two cores. What measures time or memory runs in the first, beside work that is light.
 lane_one() {
     [[ -z $asan_built ]] || ! wanted unit || phase_unit
     [[ -z $asan_built ]] || ! wanted api || phase_api
+    [[ -z $asan_built ]] || ! wanted conformance || phase_conformance
     [[ -z $fuzz_built ]] || ! wanted fuzz || phase_fuzz
 }
 lane_two() {
