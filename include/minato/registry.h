@@ -89,7 +89,7 @@ enum flow_next upload_cancel(struct flow *f, struct registry *registry, struct u
 /* The signed proof that a session is the caller's, carried in its Location as `_state` (DESIGN.md, "Uploads"). */
 struct slice upload_token_make(struct registry *registry, struct upload_ref upload, struct slice principal,
                                struct arena *arena);
-/* DENIED unless made for this session, repository and principal, and not expired. */
+/* DENIED unless made for this session and repository, for this principal or for anonymous, and not expired. */
 enum result upload_token_check(struct registry *registry, struct upload_ref upload, struct slice principal,
                                struct slice token) NODISCARD;
 

@@ -47,6 +47,16 @@ static void a_token_is_good_for_its_session_repository_and_principal(void **stat
     arena_done(&arena);
 }
 
+static void whoever_logs_in_half_way_goes_on_with_the_session(void **state)
+{
+    struct env *env = *state;
+    struct arena arena;
+    arena_init(&arena);
+    struct slice token = upload_token_make(env->registry, ref, SLICE_EMPTY, &arena);
+    assert_int_equal(upload_token_check(env->registry, ref, SLICE("alice"), token), OK);
+    arena_done(&arena);
+}
+
 static void a_changed_token_is_denied(void **state)
 {
     struct env *env = *state;
@@ -98,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_token_is_good_for_its_session_repository_and_principal, setup, teardown),
+        cmocka_unit_test_setup_teardown(whoever_logs_in_half_way_goes_on_with_the_session, setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_token_is_denied, setup, teardown),
         cmocka_unit_test_setup_teardown(a_token_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens_outlive_a_restart, setup, teardown),
