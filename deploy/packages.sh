@@ -13,7 +13,7 @@ build_packages=(
 test_packages=(
     libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace
     python3 python3-pytest apache2-utils curl openssl ca-certificates
-    docker.io containerd runc crun iptables podman skopeo buildah
+    docker.io containerd runc crun iptables podman skopeo buildah docker-registry
 )
 
 # install_packages NAME...: installs those that are missing; asks the network for nothing when none is.

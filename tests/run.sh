@@ -14,7 +14,7 @@ Usage: tests/run.sh [OPTION]...
   --list           print the names of the phases
   --help           this text
 
-Phases: format architecture unit tsan fuzz api conformance clients crash quickstart (and tidy with --all)
+Phases: format architecture unit tsan fuzz api adoption conformance clients crash quickstart (and tidy with --all)
 
 With Go at hand, the phase conformance builds the OCI distribution-spec's conformance program, and --all also builds crane,
 oras, regctl, helm and cosign for the phase clients: once, into ${XDG_CACHE_HOME:-~/.cache}/minato-tests. Without Go
@@ -22,7 +22,7 @@ they count as skipped.
 USAGE
 }
 
-phases=(format architecture unit tsan fuzz api conformance clients crash quickstart)
+phases=(format architecture unit tsan fuzz api adoption conformance clients crash quickstart)
 all=
 only=
 while [[ $# -gt 0 ]]; do
@@ -247,6 +247,11 @@ phase_api() {
     run_pytest api "$root/build/asan/minato" tests/api --ignore tests/api/quickstart.py
 }
 
+# Folders that Docker Registry wrote or will read, with the real one.
+phase_adoption() {
+    run_pytest adoption "$root/build/asan/minato" tests/adoption
+}
+
 # Each conformance test is a line of the tally.
 phase_conformance() {
     local code=0
@@ -288,7 +293,7 @@ fuzz_built=
 if wanted architecture || wanted clients || wanted crash || wanted quickstart; then
     build release && release_built=yes || true
 fi
-if wanted unit || wanted api || wanted conformance; then
+if wanted unit || wanted api || wanted adoption || wanted conformance; then
     build asan && asan_built=yes || true
 fi
 if wanted tsan; then
@@ -309,6 +314,7 @@ fi
 lane_one() {
     [[ -z $asan_built ]] || ! wanted unit || phase_unit
     [[ -z $asan_built ]] || ! wanted api || phase_api
+    [[ -z $asan_built ]] || ! wanted adoption || phase_adoption
     [[ -z $asan_built ]] || ! wanted conformance || phase_conformance
     [[ -z $fuzz_built ]] || ! wanted fuzz || phase_fuzz
 }
