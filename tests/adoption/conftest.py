@@ -4,6 +4,7 @@ import pytest
 
 import minato
 from docker_registry import DockerRegistry
+from images import htpasswd_file
 from registry_folder import RegistryFolder
 
 
@@ -15,8 +16,12 @@ class Turns:
         self.folder = RegistryFolder(root)
         self.root = root
 
-    def minato(self, **config):
-        return Turn(minato.Minato(data=self.root, config=config))
+    def minato(self):
+        """Its client has a password: without one nobody deletes."""
+        self.root.parent.mkdir(exist_ok=True)
+        users = htpasswd_file(self.root.parent / f"{self.root.name}.htpasswd", alice="secret")
+        server = minato.Minato(data=self.root, config={"auth": {"htpasswd": {"file": users}}})
+        return Turn(server, user="alice", password="secret")
 
     def docker_registry(self):
         return Turn(DockerRegistry(self.root))
@@ -34,13 +39,13 @@ class Turns:
 
 
 class Turn:
-    def __init__(self, server):
+    def __init__(self, server, **client):
         self.server = server
+        self.client_options = client
 
     def __enter__(self):
         self.server.__enter__()
-        self.client = self.server.client()
-        self.client.server = self.server
+        self.client = self.server.client(**self.client_options)
         return self.client
 
     def __exit__(self, *exception):
