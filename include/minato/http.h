@@ -43,6 +43,19 @@ typedef void http_handler(void *data, struct http_request *req);
 enum result http_server_new(struct loop *loop, const struct http_settings *settings, struct pool *pool,
                             struct metrics *metrics, http_handler *handler, void *data,
                             struct http_server **ret_server) NODISCARD;
+/* A request that this layer refused, and closed the connection: no handler has seen it. Valid during the call. */
+struct http_refusal {
+    int status;
+    const char *reason;  /* a constant sentence, as the client was told */
+    struct slice method; /* this and `path` (without the query, cut at 1 KiB): empty if there was no such thing */
+    struct slice path;
+    struct slice peer;
+    uint64_t duration_ms; /* since the head began to arrive */
+};
+typedef void http_refusal_listener(void *data, const struct http_refusal *refusal);
+/* Hears of each refusal, for the log; it may not call the server. Before anything is served. */
+void http_server_on_refusal(struct http_server *server, http_refusal_listener *listener, void *data);
+
 /* After http_server_drain has reported, or before anything was served. Accepts NULL. */
 void http_server_free(struct http_server *server);
 

@@ -52,6 +52,9 @@ struct http1_head {
 enum result http_int_http1_parse_head(struct http_server *server, struct slice buf, size_t seen,
                                       struct http1_head *ret_head, const struct http1_error **ret_error) NODISCARD;
 
+/* What was asked by a head that is refused or was cut short, as far as it can be told: empty where it cannot. */
+void http_int_http1_peek_target(struct slice buf, struct slice *ret_method, struct slice *ret_path);
+
 /* What the headers say about the connection and the body. */
 struct http1_facts {
     unsigned host_count;
@@ -151,6 +154,7 @@ struct http1_connection {
     bool must_linger;
     bool is_fd_lent; /* a pool job sends on the socket */
     size_t head_seen;
+    uint64_t head_began_ms; /* of the loop's clock, while is_head_begun */
     size_t lingered_bytes;
     struct http1_input in;
     struct http1_body body;

@@ -211,9 +211,22 @@ static void finish(struct http1_connection *c)
 
 /* ---- heads ---- */
 
+static void tell_refusal(const struct http1_connection *c, const struct http1_error *error)
+{
+    const struct http_server *server = c->server;
+    if (server->refusal_listener == NULL)
+        return;
+    struct http_refusal refusal = {.status = error->status, .reason = error->message, .peer = slice_from_cstr(c->peer)};
+    http_int_http1_peek_target(slice_of(c->in.ptr + c->in.start, c->in.len), &refusal.method, &refusal.path);
+    if (c->is_head_begun)
+        refusal.duration_ms = loop_now_ms(server->loop) - c->head_began_ms;
+    server->refusal_listener(server->refusal_data, &refusal);
+}
+
 /* Sends an error of this layer, for a request that no handler gets to see, and closes. */
 static void refuse(struct http1_connection *c, const struct http1_error *error)
 {
+    tell_refusal(c, error);
     c->state = HTTP1_REFUSE;
     c->must_linger = true;
     timer_stop(&c->timer);
@@ -298,8 +311,10 @@ static void settle(struct http1_connection *c)
     }
     if (c->in.len == 0)
         timer_start(c->server->loop, &c->timer, c->server->settings.idle_timeout_ms, on_idle_timeout);
-    else if (!c->is_head_begun)
+    else if (!c->is_head_begun) {
+        c->head_began_ms = loop_now_ms(c->server->loop);
         timer_start(c->server->loop, &c->timer, c->server->settings.head_timeout_ms, on_head_timeout);
+    }
     c->is_head_begun = c->in.len > 0;
     http_int_transport_want_read(&c->io);
 }

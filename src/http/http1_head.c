@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #define METHOD_BYTES_MAX 32
+#define PEEK_BYTES_MAX 1024
 
 /* Of picohttpparser, which libh2o exports without a header. */
 struct phr_header {
@@ -88,6 +89,27 @@ static bool is_method(struct slice method)
         if (!is_token_char(method.ptr[i]))
             return false;
     return true;
+}
+
+static struct slice until(struct slice text, char end)
+{
+    struct slice head;
+    struct slice rest;
+    return slice_split(text, end, &head, &rest) ? head : text;
+}
+
+void http_int_http1_peek_target(struct slice buf, struct slice *ret_method, struct slice *ret_path)
+{
+    *ret_method = SLICE_EMPTY;
+    *ret_path = SLICE_EMPTY;
+    struct slice line = until(until(buf, '\n'), '\r');
+    struct slice method = until(line, ' ');
+    if (!is_method(method) || method.len == line.len)
+        return;
+    *ret_method = method;
+    struct slice path = until(until(slice_from(line, method.len + 1), ' '), '?');
+    if (slice_has_prefix(path, SLICE("/"))) /* an absolute URL may hold a password */
+        *ret_path = slice_of(path.ptr, path.len < PEEK_BYTES_MAX ? path.len : PEEK_BYTES_MAX);
 }
 
 /* Only lower-cases: the parser has made sure that it is a token. */

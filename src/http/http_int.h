@@ -30,6 +30,8 @@ struct http_server {
     struct metrics *metrics; /* may be NULL */
     http_handler *handler;
     void *handler_data;
+    http_refusal_listener *refusal_listener; /* may be NULL */
+    void *refusal_data;
 
     struct http_listener *listeners;
     struct timer accept_timer; /* running: out of file descriptors, not accepting */

@@ -33,6 +33,12 @@ enum result http_server_new(struct loop *loop, const struct http_settings *setti
     return OK;
 }
 
+void http_server_on_refusal(struct http_server *server, http_refusal_listener *listener, void *data)
+{
+    server->refusal_listener = listener;
+    server->refusal_data = data;
+}
+
 void http_server_free(struct http_server *server)
 {
     if (server == NULL)

@@ -10,6 +10,7 @@
 #include "server_int.h"
 
 #define CLIENT_ID_MAX 64
+#define ROUTE_NONE "none"      /* in metrics */
 #define STATUS_CLIENT_GONE 499 /* in logs and metrics only: there was nobody to answer */
 
 struct exchange {
@@ -157,7 +158,7 @@ static enum flow_next log_request(struct flow *f)
     if (status == 0)
         status = STATUS_CLIENT_GONE;
     uint64_t duration_us = now_us() - x->begun_us;
-    metrics_request(server->metrics, loop_index(x->sl->loop), x->call.route == NULL ? "none" : x->call.route->name,
+    metrics_request(server->metrics, loop_index(x->sl->loop), x->call.route == NULL ? ROUTE_NONE : x->call.route->name,
                     status, duration_us);
     if (log_is_enabled(server->log, LOG_LEVEL_INFO))
         log_access(x, status, duration_us);
@@ -212,4 +213,19 @@ void server_int_handle_request(void *data, struct http_request *req)
     server_int_flow_begun(sl);
     http_request_on_gone(req, on_gone, f);
     flow_start(f, &pipeline_program, x, on_end, x);
+}
+
+void server_int_note_refusal(void *data, const struct http_refusal *refusal)
+{
+    struct server_loop *sl = data;
+    struct server *server = sl->server;
+    char request_id[UUID_TEXT_SIZE];
+    metrics_request(server->metrics, loop_index(sl->loop), ROUTE_NONE, refusal->status, refusal->duration_ms * 1000u);
+    if (!log_is_enabled(server->log, LOG_LEVEL_INFO))
+        return;
+    make_request_id(sl, request_id);
+    log_event(server->log, LOG_LEVEL_INFO, "http.request", FIELD_CSTR("request_id", request_id),
+              FIELD_STR("method", refusal->method), FIELD_STR("path", refusal->path),
+              FIELD_NUM("status", refusal->status), FIELD_CSTR("refused", refusal->reason),
+              FIELD_NUM("duration_us", refusal->duration_ms * 1000u), FIELD_STR("peer", refusal->peer));
 }

@@ -179,6 +179,8 @@ static enum result listen_on_all(struct server *server, struct server_loop *sl, 
 {
     enum result r =
         http_server_new(sl->loop, settings, server->pool, server->metrics, server_int_handle_request, sl, &sl->http);
+    if (r == OK)
+        http_server_on_refusal(sl->http, server_int_note_refusal, sl);
     for (unsigned i = 0; r == OK && i < server->address_count; i++)
         r = http_server_listen(sl->http, &server->addresses[i], ret_why);
     return r;

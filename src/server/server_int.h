@@ -64,6 +64,8 @@ struct server {
 
 /* The http_handler of every loop; `data` is the server_loop. */
 void server_int_handle_request(void *data, struct http_request *req);
+/* The http_refusal_listener of every loop: what src/http refused has its access line and is counted too. */
+void server_int_note_refusal(void *data, const struct http_refusal *refusal);
 
 /* ---- metrics_page.c ---- */
 

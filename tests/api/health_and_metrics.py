@@ -72,6 +72,37 @@ def test_every_request_is_one_line_of_json_with_what_one_looks_for(start):
     assert sum(line["bytes_in"] for line in uploads) > 0
 
 
+REFUSED = {
+    400: b"GET /v2/?secret=1 HTTP/1.1\r\n\r\n",
+    408: b"GET /v2/ HTTP/1.1\r\nHost: r\r\n",
+    414: b"GET /v2/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: r\r\n\r\n",
+    431: b"GET /v2/ HTTP/1.1\r\nHost: r\r\nX: " + b"a" * 40000 + b"\r\n\r\n",
+    505: b"GET /v2/ HTTP/2.0\r\nHost: r\r\n\r\n",
+}
+
+
+def test_requests_refused_before_any_handler_are_logged_and_counted_too(start):
+    port = minato.free_port()
+    server = start(config={"http": {"head_timeout": "300ms"}, "metrics": {"listen": f"127.0.0.1:{port}"}})
+    for status, head in REFUSED.items():
+        with server.wire() as wire:
+            assert wire.send(head).reply().status == status
+    text = minato.Client("127.0.0.1", port).get("/metrics").body.decode()
+    counted = [value for name, value in minato.metrics(text).items() if name.startswith("minato_requests_total{") and
+               'route="none"' in name]
+    assert sum(counted) == len(REFUSED)
+    server.stop()
+    lines = [json.loads(line) for line in server.log_text().splitlines() if line.startswith("{")]
+    lines = [line for line in lines if line["event"] == "http.request"]
+    assert [line["status"] for line in lines] == list(REFUSED)
+    assert len({line["request_id"] for line in lines}) == len(REFUSED)
+    for line in lines:
+        assert line["method"] == "GET"
+        assert line["path"].startswith("/v2/") and len(line["path"]) <= 1024 and "secret" not in line["path"]
+        assert line["refused"] and line["peer"].startswith("127.0.0.1:")
+    assert lines[1]["duration_us"] >= 300_000
+
+
 def test_log_lines_cannot_be_forged(start):
     server = start()
     with server.wire() as wire:

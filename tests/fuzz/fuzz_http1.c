@@ -120,6 +120,14 @@ static void on_request(void *data, struct http_request *req)
     }
 }
 
+static void on_refusal(void *data, const struct http_refusal *refusal)
+{
+    (void)data;
+    CHECK(refusal->status >= 400 && refusal->reason != NULL && refusal->peer.len > 0);
+    CHECK(refusal->path.len == 0 || (refusal->method.len > 0 && refusal->path.ptr[0] == '/'));
+    CHECK(refusal->path.len == 0 || memchr(refusal->path.ptr, '?', refusal->path.len) == NULL);
+}
+
 static void turn(struct scene *scene)
 {
     loop_run_once(scene->loop, 0);
@@ -156,6 +164,7 @@ static struct scene *scene_get(void)
     CHECK(loop_new(0, 2 * PAGE_BYTES, &scene->loop) == OK);
     CHECK(pool_new(1, 1, &scene->pool) == OK);
     CHECK(http_server_new(scene->loop, &settings, scene->pool, NULL, on_request, scene, &scene->server) == OK);
+    http_server_on_refusal(scene->server, on_refusal, scene);
     strbuf_done(&why);
     return scene;
 }

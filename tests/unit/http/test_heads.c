@@ -137,6 +137,61 @@ static void a_refusal_says_what_to_do(void **state)
     stop(f);
 }
 
+struct heard_refusal {
+    unsigned count;
+    int status;
+    bool has_reason;
+    bool has_peer;
+    char method[64];
+    char path[2048];
+};
+
+static void on_refusal(void *data, const struct http_refusal *refusal)
+{
+    struct heard_refusal *heard = data;
+    heard->count++;
+    heard->status = refusal->status;
+    heard->has_reason = refusal->reason != NULL && refusal->reason[0] != '\0';
+    heard->has_peer = refusal->peer.len > 0;
+    (void)snprintf(heard->method, sizeof(heard->method), "%.*s", SLICE_ARG(refusal->method));
+    (void)snprintf(heard->path, sizeof(heard->path), "%.*s", SLICE_ARG(refusal->path));
+}
+
+static void each_refusal_is_told_to_the_listener_once_and_without_secrets(void **state)
+{
+    static const struct {
+        const char *head;
+        int status;
+        const char *method;
+        const char *path;
+    } cases[] = {
+        {"GET /v2/?token=secret HTTP/1.1\r\n\r\n", 400, "GET", "/v2/"}, /* no Host */
+        {HEAD "x: a\r\n b\r\n\r\n", 400, "POST", "/v2/"},
+        {"GET http://user:secret@a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "GET", ""},
+        {"GET /x\r\nhost: a\r\n\r\n", 400, "GET", "/x"},
+        {"GET\r\n\r\n", 400, "", ""},
+        {"\x16\x03\x01 /\r\n\r\n", 400, "", ""},
+        {"GET / HTTP/2.0\r\nhost: a\r\n\r\n", 505, "GET", "/"},
+        {"CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n", 405, "CONNECT", ""},
+    };
+    (void)state;
+    struct fixture *f = serve();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct heard_refusal heard = {0};
+        http_server_on_refusal(f->server, on_refusal, &heard);
+        struct client *c = dial(f);
+        say(c, cases[i].head);
+        hear_end(c);
+        hang_up(c);
+        assert_int_equal(heard.count, 1);
+        assert_int_equal(heard.status, cases[i].status);
+        assert_true(heard.has_reason && heard.has_peer);
+        assert_string_equal(heard.method, cases[i].method);
+        assert_string_equal(heard.path, cases[i].path);
+    }
+    stop(f);
+}
+
 static void heads_over_the_limit_answer_431(void **state)
 {
     struct fixture *f = serve();
@@ -326,6 +381,7 @@ int main(void)
         cmocka_unit_test(malformed_heads_are_refused_with_400_and_close),
         cmocka_unit_test(a_nul_in_a_head_is_refused),
         cmocka_unit_test(a_refusal_says_what_to_do),
+        cmocka_unit_test(each_refusal_is_told_to_the_listener_once_and_without_secrets),
         cmocka_unit_test(heads_over_the_limit_answer_431),
         cmocka_unit_test(over_100_headers_answer_431),
         cmocka_unit_test(long_urls_answer_414),
