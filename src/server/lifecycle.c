@@ -55,6 +55,7 @@ static void drain_loop(struct loop_task *task)
     sl->is_draining = true;
     sl->servers_left = sl->metrics_http == NULL ? 1 : 2;
     server_int_purge_stop(sl);
+    server_int_watch_stop(sl);
     if (sl->metrics_http != NULL)
         http_server_drain(sl->metrics_http, timeout_ms, on_drained, sl);
     http_server_drain(sl->http, timeout_ms, on_drained, sl);
@@ -187,6 +188,7 @@ static enum result run(struct server *server, struct strbuf *ret_why)
     if (r != OK)
         return r;
     server_int_purge_start(&server->loops[0]);
+    server_int_watch_start(&server->loops[0]);
     r = start_threads(server, ret_why);
     if (r == OK) {
         announce(server);

@@ -36,6 +36,9 @@ struct server_loop {
 
     struct timer purge_timer; /* on loop 0 */
     struct flow *purge;       /* NULL: not running */
+
+    struct timer watch_timer; /* on loop 0 */
+    uint64_t reload_failures_logged;
 };
 
 /* Built once by server_int_build, then read only but for the atomics. */
@@ -89,5 +92,10 @@ void server_int_flow_ended(struct server_loop *sl);
 
 void server_int_purge_start(struct server_loop *sl);
 void server_int_purge_stop(struct server_loop *sl);
+
+/* ---- watch.c: logs what lower levels only count, on loop 0 ---- */
+
+void server_int_watch_start(struct server_loop *sl);
+void server_int_watch_stop(struct server_loop *sl);
 
 #endif

@@ -129,6 +129,28 @@ def test_changed_password_file_counts_without_a_restart(start, tmp_path):
     wait_until(lambda: server.client(user="alice", password="wonder").get("/v2/").status == 401, 30, "alice's removal")
 
 
+def test_broken_password_file_is_told_once_and_the_users_stay(start, tmp_path):
+    server = server_with(start, tmp_path)
+    time.sleep(1.1)
+    (tmp_path / "users").write_text("alice:$apr1$abcdefgh$0000000000000000000000\n")
+
+    def login():
+        return server.client(user="alice", password="wonder").get("/v2/").status
+
+    def is_told():
+        assert login() == 200
+        return "access.reload_failed" in server.log_text()
+
+    wait_until(is_told, 30, "a warning")
+    time.sleep(6)
+    assert login() == 200
+    server.stop()
+    warnings = [line for line in server.log_text().splitlines() if "access.reload_failed" in line]
+    assert len(warnings) == 1
+    assert '"level":"warn"' in warnings[0] and f"{tmp_path / 'users'}:1" in warnings[0]
+    assert "apr1$abcdefgh" not in warnings[0]
+
+
 def test_password_file_with_another_hash_is_refused_at_start(tmp_path):
     users = tmp_path / "users"
     users.write_text("alice:$apr1$abcdefgh$0000000000000000000000\n")
