@@ -52,7 +52,8 @@ enum range_kind range_parse(struct slice header, uint64_t size, struct byte_rang
         return RANGE_WHOLE;
     if (!has_first)
         return suffix_range(last, size, ret_range);
-    if (has_last && last < first) /* may be ignored or refused (RFC 9110, 14.2); OCI's conformance program wants a 416 */
+    /* To be ignored or refused, as we like (RFC 9110, 14.2); OCI's conformance program wants a 416. */
+    if (has_last && last < first)
         return RANGE_UNSATISFIABLE;
     if (first >= size) /* everything of nothing is nothing: clients that always send bytes=0- get their empty blob */
         return size == 0 && first == 0 ? RANGE_WHOLE : RANGE_UNSATISFIABLE;
