@@ -23,6 +23,14 @@ static void report_pages(struct server *server)
     }
 }
 
+/* The log is there before the metrics are, and counts for itself. */
+static void report_log(struct server_loop *sl)
+{
+    uint64_t dropped = log_dropped(sl->server->log);
+    metrics_add(sl->server->metrics, loop_index(sl->loop), METRIC_LOG_LINES_DROPPED, dropped - sl->log_drops_reported);
+    sl->log_drops_reported = dropped;
+}
+
 static enum flow_next reply_page(struct flow *f)
 {
     struct metrics_page *page = flow_owner(f);
@@ -38,6 +46,7 @@ static enum flow_next reply_page(struct flow *f)
                           http_reply_bytes(page->req, 405, refused, 2, SLICE("GET or HEAD, please\n"), flow_done(f)));
     }
     report_pages(page->sl->server);
+    report_log(page->sl);
     metrics_render(page->sl->server->metrics, &page->text);
     struct slice text = strbuf_slice(&page->text);
     const struct http_header header = {SLICE("content-type"), SLICE("text/plain; version=0.0.4; charset=utf-8")};

@@ -32,7 +32,8 @@ struct server_loop {
     char id_prefix[16]; /* request ids: this, then a counter */
     uint32_t id_counter;
 
-    size_t pages_reported; /* what the gauge says of this loop; written on loop 0 */
+    size_t pages_reported;       /* what the gauge says of this loop; written on loop 0 */
+    uint64_t log_drops_reported; /* what the counter says; on loop 0 */
 
     struct timer purge_timer; /* on loop 0 */
     struct flow *purge;       /* NULL: not running */

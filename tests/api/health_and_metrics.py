@@ -45,6 +45,21 @@ def test_metrics_are_on_their_own_listener_only(start):
     assert sum(manifests) == 1
 
 
+def test_log_lines_that_were_lost_are_counted(start):
+    port = minato.free_port()
+    server = start(config={"metrics": {"listen": f"127.0.0.1:{port}"}},
+                   prefix=["sh", "-c", 'exec "$@" 2>/dev/full', "sh"])
+
+    def lost():
+        server.client().get("/v2/")
+        text = minato.Client("127.0.0.1", port).get("/metrics").body.decode()
+        return minato.metrics(text)["minato_log_lines_dropped_total"]
+
+    wait_until(lambda: lost() >= 3, what="lines counted as lost")
+    before = lost()
+    assert before <= lost() <= before + 50
+
+
 def test_every_request_is_one_line_of_json_with_what_one_looks_for(start):
     server = start()
     client = server.client()
