@@ -73,12 +73,19 @@ static bool next_link(struct lookup *l, struct arena *arena, struct slice *ret_p
     return false;
 }
 
+/* Another algorithm's digest may be of the same bytes; another digest of the same algorithm is of others. */
+static bool may_lead_there(const struct lookup *l)
+{
+    return l->key.kind == INDEX_TAG || l->value.digest.algorithm != l->digest.algorithm ||
+           digest_equal(&l->value.digest, &l->digest);
+}
+
 static enum flow_next read_link(struct flow *f)
 {
     struct lookup *l = flow_owner(f);
     if (l->links_tried > 0) {
         enum result r = flow_result(f);
-        if (r == OK && registry_int_link_parse(l->bytes, &l->value.digest) == OK)
+        if (r == OK && registry_int_link_parse(l->bytes, &l->value.digest) == OK && may_lead_there(l))
             return FLOW_NEXT;
         if (r == OK || r == TOO_LARGE)
             log_event(l->registry->log, LOG_LEVEL_WARN, "link.broken", FIELD_STR("path", l->path));

@@ -94,6 +94,22 @@ static void a_link_to_another_algorithm_is_followed(void **state)
     arena_done(&arena);
 }
 
+/* What is served under a digest has that digest (invariant 7). */
+static void a_link_to_another_digest_of_its_algorithm_counts_as_absent(void **state)
+{
+    struct env *env = *state;
+    struct digest digest, other;
+    struct blob_info info;
+    struct arena arena;
+    arena_init(&arena);
+    assert_int_equal(env_push_blob(env, SLICE("hello"), &digest), OK);
+    digest_of(DIGEST_SHA256, SLICE("other"), &other);
+    struct slice path = layout_layer_link(&arena, (struct repo_name){env->repo}, &other);
+    assert_int_equal(AWAIT(env->loop, storage_put(env->storage, path, digest_text(&digest, &arena), 0, done)), OK);
+    assert_int_equal(find(env, &other, &info), NOT_FOUND);
+    arena_done(&arena);
+}
+
 static void a_store_out_of_reach_is_no_absence(void **state)
 {
     struct env *env = *state;
@@ -133,6 +149,7 @@ int main(void)
         T(a_blob_of_another_repository_is_not_found),
         T(a_blob_whose_bytes_are_gone_is_not_found),
         T(a_link_to_another_algorithm_is_followed),
+        T(a_link_to_another_digest_of_its_algorithm_counts_as_absent),
         T(a_store_out_of_reach_is_no_absence),
         T(a_blob_of_another_size_than_its_index_entry_is_corrupt),
 #undef T
