@@ -3,7 +3,8 @@
 """Runs the OCI distribution-spec's conformance program against a minato of its own, twice, every option on:
 
     everything   validation off, so that sparse manifests must be taken too; every request carries a password
-    defaults     the default validation; anybody may push, so that only a delete is asked for its password
+    defaults     the default validation; anybody may push, so that only deletes are asked for a password (and nothing
+                 else has one: a session that was begun without is not continued with it)
 
     oci.py FOLDER     FOLDER/conformance-<run>.xml: each conformance test as a JUnit case, for tests/support/tally.py;
                       FOLDER/conformance-<run>/: what the program wrote; report.html shows every request and reply
@@ -70,7 +71,8 @@ def run_program(program, server, run, results):
     options.update({f"OCI_DATA_{name}": "true" for name in DATA})
     options.update(OCI_DATA_SPARSE="true" if run["sparse"] else "false", OCI_VERSION="dev", OCI_REGISTRY=server.address,
                    OCI_TLS="disabled", OCI_REPO1="conformance/repo1", OCI_REPO2="conformance/repo2", OCI_USERNAME=USER,
-                   OCI_PASSWORD=PASSWORD, OCI_RESULTS_DIR=str(results))
+                   OCI_PASSWORD=PASSWORD, OCI_CACHE_AUTH="true" if run["anonymous"] == "none" else "false",
+                   OCI_RESULTS_DIR=str(results))
     return subprocess.run([program], env=minato.clean_environment(**options), cwd=results, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, errors="replace", timeout=RUN_S, check=False)
 
