@@ -23,7 +23,11 @@
 #define PARTS_FOLDER "minato/parts"
 #define LOCK_FILE "minato/lock"
 
+#define OURS_PREFIX "minato/"
+
+/* What Docker Registry may read too; and what is put below minato/, secrets among it. */
 #define FILE_MODE 0644
+#define OURS_MODE 0600
 #define FOLDER_MODE 0755
 
 /* A path as libc takes it. */
@@ -144,7 +148,7 @@ pthread_mutex_t *fs_int_publish_lock(struct fs *fs, const char *path);
 
 /* Writes `bytes` to a new file in the temp folder, durable unless `is_volatile`. On failure nothing is left. */
 #define TEMP_NAME_SIZE 17
-enum result fs_int_write_temp(struct fs *fs, struct slice bytes, bool is_volatile,
+enum result fs_int_write_temp(struct fs *fs, struct slice bytes, mode_t mode, bool is_volatile,
                               char ret_name[TEMP_NAME_SIZE]) NODISCARD;
 
 /* ---- parts (parts_file.c) ---- */

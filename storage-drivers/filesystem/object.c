@@ -46,10 +46,11 @@ static enum result stamp(struct fs *fs, int fd)
     return futimens(fd, times) == 0 ? OK : result_from_errno(errno);
 }
 
-enum result fs_int_write_temp(struct fs *fs, struct slice bytes, bool is_volatile, char ret_name[TEMP_NAME_SIZE])
+enum result fs_int_write_temp(struct fs *fs, struct slice bytes, mode_t mode, bool is_volatile,
+                              char ret_name[TEMP_NAME_SIZE])
 {
     (void)snprintf(ret_name, TEMP_NAME_SIZE, "%016" PRIx64, atomic_fetch_add(&fs->temp_names, 1));
-    OWNED_FD int fd = openat(fs->tmp_fd, ret_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+    OWNED_FD int fd = openat(fs->tmp_fd, ret_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return errno == ENOENT ? IO : result_from_errno(errno); /* the temp folder itself is gone */
     enum result r = write_all(fd, bytes);
@@ -69,7 +70,7 @@ enum result fs_int_write_temp(struct fs *fs, struct slice bytes, bool is_volatil
 static enum result work_check(struct fs_call *call)
 {
     char name[TEMP_NAME_SIZE];
-    enum result r = fs_int_write_temp(call->fs, SLICE("ready"), true, name);
+    enum result r = fs_int_write_temp(call->fs, SLICE("ready"), OURS_MODE, true, name);
     if (r == OK && unlinkat(call->fs->tmp_fd, name, 0) != 0)
         r = result_from_errno(errno);
     return r;
@@ -225,13 +226,14 @@ static enum result work_put(struct fs_call *base)
     struct put_call *call = (struct put_call *)base;
     struct fs *fs = base->fs;
     bool is_volatile = (call->flags & STORAGE_PUT_VOLATILE) != 0;
+    mode_t mode = slice_has_prefix(call->path, SLICE(OURS_PREFIX)) ? OURS_MODE : FILE_MODE;
     struct fs_path path;
     char temp[TEMP_NAME_SIZE];
     enum result r = fs_int_path(call->path, &path);
     if (r == OK)
         r = foresee(fs, path.text, call);
     if (r == OK)
-        r = fs_int_write_temp(fs, call->bytes, is_volatile, temp);
+        r = fs_int_write_temp(fs, call->bytes, mode, is_volatile, temp);
     if (r != OK)
         return r;
     r = fs_int_publish(fs, &(struct publication){.from_folder = fs->tmp_fd,

@@ -175,7 +175,7 @@ static enum result clear(struct fs *fs, struct strbuf *why, uint64_t expire_afte
 static enum result prove_writable(struct fs *fs, struct strbuf *why)
 {
     char name[TEMP_NAME_SIZE];
-    if (fs_int_write_temp(fs, SLICE("minato"), false, name) != OK || unlinkat(fs->tmp_fd, name, 0) != 0)
+    if (fs_int_write_temp(fs, SLICE("minato"), OURS_MODE, false, name) != OK || unlinkat(fs->tmp_fd, name, 0) != 0)
         return explain(why, "cannot write a file into", fs->root, TMP_FOLDER);
     return OK;
 }

@@ -126,6 +126,22 @@ def test_secret_may_come_from_a_file(start, tmp_path):
     assert server.client().get("/v2/").status == 200
 
 
+def test_secret_that_it_makes_is_for_its_user_only_and_outlives_the_process(start, tmp_path):
+    server = start(data=tmp_path / "data")
+    secret = tmp_path / "data" / "minato" / "secret"
+    assert secret.stat().st_mode & 0o7777 == 0o600
+    made = secret.read_bytes()
+    assert len(made) == 64
+    location = server.client().begin_upload("t/secret")
+    server.stop()
+    again = start(data=tmp_path / "data")
+    assert again.client().get(location).status == 204
+    assert secret.read_bytes() == made
+    again.stop()
+    for one in (server, again):
+        assert made.decode() not in one.log_text()
+
+
 def test_port_in_use_is_said_clearly(start, tmp_path):
     server = start()
     done = run("serve", "--listen", server.address, "--data", tmp_path / "other", cwd=tmp_path)

@@ -105,6 +105,27 @@ static void the_folder_is_made_with_all_above_it(void **state)
     assert_true(is_there(path_in(f, "a/b/c/x/y")));
 }
 
+static void what_is_ours_is_readable_by_nobody_else(void **state)
+{
+    static const struct {
+        const char *path;
+        mode_t mode;
+    } cases[] = {{"minato/secret", 0600}, {"minato/uploads/a/1", 0600}, {"docker/registry/v2/x", 0644}};
+    struct fixture *f = *state;
+    struct stat st;
+    struct storage *storage = open_storage(f);
+    mode_t mask = umask(0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct slice path = slice_from_cstr(cases[i].path);
+        EXPECT(OK, AWAIT(f->loop, storage_put(storage, path, SLICE("1"), 0, done)));
+        EXPECT(OK, AWAIT(f->loop, storage_put(storage, path, SLICE("2"), 0, done)));
+        assert_int_equal(stat(path_in(f, cases[i].path), &st), 0);
+        assert_int_equal(st.st_mode & 07777, cases[i].mode);
+    }
+    (void)umask(mask);
+    storage_close(storage);
+}
+
 static void a_second_opener_is_told_who_holds_it(void **state)
 {
     struct fixture *f = *state;
@@ -264,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_folder_is_made_with_all_above_it),
+        TEST(what_is_ours_is_readable_by_nobody_else),
         TEST(a_second_opener_is_told_who_holds_it),
         TEST(a_refused_opener_disturbs_nothing),
         TEST(a_file_in_the_way_is_named),
