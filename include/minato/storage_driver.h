@@ -95,7 +95,7 @@ struct storage_driver {
     enum result (*put)(void *self, struct slice path, struct slice bytes, unsigned flags, struct done done);
     /* (optional) Replaces only if the object's etag is `etag`; CONFLICT if it is not, NOT_FOUND if there is none. */
     enum result (*put_if_match)(void *self, struct slice path, struct slice bytes, struct slice etag, struct done done);
-    /* NOT_FOUND if there was none. Also removes folders that became empty. */
+    /* NOT_FOUND if there was none. Also removes the folders above that are empty, whether or not there was one. */
     enum result (*delete)(void *self, struct slice path, struct done done);
     /* One level below `folder`, at most `limit` entries. A folder that does not exist is an empty one. After a crash a
      * folder may be listed that has no object left below it. */

@@ -107,18 +107,18 @@ static void forget_folders(struct durable_folders *d, const char *path)
     pthread_mutex_unlock(&d->mutex);
 }
 
-/* Removes a folder if it is empty, and what is known of it, in one. */
-static bool remove_folder(struct fs *fs, const char *folder)
+/* Removes a folder if it is empty, and what is known of it, in one. 0 or errno. */
+static int remove_folder(struct fs *fs, const char *folder)
 {
     struct durable_folders *d = &fs->durable;
     pthread_mutex_lock(&d->mutex);
-    bool is_removed = unlinkat(fs->root_fd, folder, AT_REMOVEDIR) == 0;
-    if (is_removed) {
+    int err = unlinkat(fs->root_fd, folder, AT_REMOVEDIR) == 0 ? 0 : errno;
+    if (err == 0) {
         d->removals++;
         forget_slot(d, folder);
     }
     pthread_mutex_unlock(&d->mutex);
-    return is_removed;
+    return err;
 }
 
 /* For writes: a file where a folder should be is no absence. */
@@ -184,10 +184,11 @@ bool fs_int_prune(struct fs *fs, const char *path, struct fs_path *ret_parent)
 {
     struct fs_path folder = path_of(path);
     bool is_any = false;
-    fs_int_parent(&folder);
-    while (folder.text[0] != '\0' && level_of(folder.text) > KEPT_LEVELS && remove_folder(fs, folder.text)) {
-        is_any = true;
-        fs_int_parent(&folder);
+    for (fs_int_parent(&folder); level_of(folder.text) > KEPT_LEVELS; fs_int_parent(&folder)) {
+        int err = remove_folder(fs, folder.text);
+        if (err != 0 && err != ENOENT) /* ENOENT: the one above may be empty all the same */
+            break;
+        is_any = is_any || err == 0;
     }
     if (is_any)
         *ret_parent = folder;

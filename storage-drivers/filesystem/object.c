@@ -298,18 +298,17 @@ static enum result work_delete(struct fs_call *base)
     fs_int_parent(&folder);
     OWNED_FD int fd =
         openat(fs->root_fd, folder.text[0] == '\0' ? "." : folder.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return result_from_errno(errno);
-    r = unlink_object(fs, path.text);
-    if (r != OK)
+    r = fd < 0 ? result_from_errno(errno) : unlink_object(fs, path.text);
+    if (r != OK && r != NOT_FOUND)
         return r;
+    /* Also where there is no object: a crash may have cut a delete short after it, and only this finishes it. */
     struct fs_path parent;
     bool is_pruned = fs_int_prune(fs, path.text, &parent);
-    if (fsync(fd) != 0)
+    if (r == OK && fsync(fd) != 0)
         return result_from_errno(errno);
-    if (is_pruned)
-        r = fs_int_sync_folder(fs, parent.text);
-    return r == NOT_FOUND ? OK : r; /* pruned by another delete, which syncs the folder above */
+    enum result synced = is_pruned ? fs_int_sync_folder(fs, parent.text) : OK;
+    /* NOT_FOUND: pruned by another delete, which syncs the folder above. */
+    return synced == OK || synced == NOT_FOUND ? r : synced;
 }
 
 enum result fs_int_delete(void *self, struct slice path, struct done done)

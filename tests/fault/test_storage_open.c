@@ -279,6 +279,27 @@ static void folders_removed_behind_our_back_are_made_again(void **state)
     storage_close(storage);
 }
 
+/* A delete cut short by a crash: the object is gone, its folders are listed. */
+static void folders_left_empty_are_removed_by_the_next_delete(void **state)
+{
+    struct fixture *f = *state;
+    struct storage *storage = open_storage(f);
+    static const char *const left[] = {"a/b/c/d/e", "a/b/c/d", "a/b/c"};
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+        EXPECT(OK, AWAIT(f->loop, storage_put(storage, SLICE("a/b/c/d/e/object"), SLICE("1"), 0, done)));
+        assert_int_equal(unlink(path_in(f, "a/b/c/d/e/object")), 0);
+        for (size_t k = 0; k < i; k++)
+            assert_int_equal(rmdir(path_in(f, left[k])), 0);
+        EXPECT(NOT_FOUND, AWAIT(f->loop, storage_delete(storage, SLICE("a/b/c/d/e/object"), done)));
+        assert_false(is_there(path_in(f, "a/b/c")));
+        assert_true(is_there(path_in(f, "a/b"))); /* two levels stay */
+    }
+    EXPECT(OK, AWAIT(f->loop, storage_put(storage, SLICE("a/b/c/other"), SLICE("1"), 0, done)));
+    EXPECT(NOT_FOUND, AWAIT(f->loop, storage_delete(storage, SLICE("a/b/c/d/object"), done)));
+    assert_true(is_there(path_in(f, "a/b/c/other")));
+    storage_close(storage);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -297,6 +318,7 @@ int main(void)
         TEST(the_drivers_own_files_cannot_be_reached),
         TEST(a_file_where_a_folder_should_be_is_an_error),
         TEST(folders_removed_behind_our_back_are_made_again),
+        TEST(folders_left_empty_are_removed_by_the_next_delete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
