@@ -77,6 +77,20 @@ static enum flow_next remove_entries(struct flow *f)
     return flow_call(f, &registry_int_fan_program, &op->fan);
 }
 
+/* A crash may have left its folder, which would be listed: a delete of any object in it takes the folders that are
+ * empty. */
+static enum flow_next remove_empty_folder(struct flow *f)
+{
+    struct history *op = flow_owner(f);
+    if (op->list.count > 0)
+        return FLOW_NEXT;
+    struct removal *removal = ARENA_NEW(flow_arena(f), struct removal);
+    removal->registry = op->list.registry;
+    removal->path = arena_format(flow_arena(f), "%.*s/link", SLICE_ARG(op->list.folder));
+    removal->ret_is_removed = op->ret_is_removed;
+    return flow_call(f, &removal_program, removal);
+}
+
 static void free_history(void *owner)
 {
     struct history *op = owner;
@@ -86,6 +100,7 @@ static void free_history(void *owner)
 static const struct flow_step history_steps[] = {
     {"list history", list_history},
     {"remove entries", remove_entries},
+    {"remove empty folder", remove_empty_folder},
 };
 static const struct flow_program history_program = {
     .name = "tag_history",
