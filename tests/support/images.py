@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import go_tools
 import minato
 
 
@@ -89,18 +90,19 @@ def in_parallel(work, count):
 class Tool:
     """A command line client in a home of its own."""
 
-    def __init__(self, program):
-        if shutil.which(program, path=minato.clean_environment()["PATH"]) is None:
+    def __init__(self, program, path=None):
+        if path is None and shutil.which(program, path=minato.clean_environment()["PATH"]) is None:
             raise AssertionError(f"{program} is not installed: tests/run.sh installs it")
-        self.program = f"/usr/bin/{program}" if Path(f"/usr/bin/{program}").exists() else program
+        self.program = path or (f"/usr/bin/{program}" if Path(f"/usr/bin/{program}").exists() else program)
         self.home = Path(tempfile.mkdtemp(prefix=f"minato-{program}-"))
         self.env = {"HOME": str(self.home)}
         self.common = []
 
-    def run(self, *arguments, timeout=300, input=None, check=True):
+    def run(self, *arguments, timeout=300, input=None, check=True, cwd=None):
         command = [self.program, *self.common, *map(str, arguments)]
         done = subprocess.run(command, env=minato.clean_environment(**self.env), capture_output=True,
-                              timeout=timeout, input=input, stdin=None if input is not None else subprocess.DEVNULL)
+                              timeout=timeout, input=input, stdin=None if input is not None else subprocess.DEVNULL,
+                              cwd=cwd)
         output = (done.stdout + done.stderr).decode(errors="replace")
         if check:
             assert done.returncode == 0, f"{' '.join(command[:12])}\nexit code {done.returncode}\n{output[-4000:]}"
@@ -134,6 +136,16 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class GoTool(Tool):
+    """A client that tests/support/go_tools.py builds."""
+
+    def __init__(self, name):
+        path = go_tools.path(name)
+        if not path.exists():
+            raise AssertionError(f"{name} is not built: tests/support/go_tools.py {name}; see build/test-results/go.log")
+        super().__init__(name, str(path))
 
 
 class Docker(Tool):
@@ -253,6 +265,15 @@ def bytes_uploaded(server, after):
     """Body bytes of blob uploads since a position in the log."""
     log_position(server)
     return sum(line["bytes_in"] for line in requests_logged(server, after) if re.search(r"/blobs/uploads", line["path"]))
+
+
+def layout_blobs(folder):
+    """The blobs of an OCI layout, each checked against its name."""
+    found = {}
+    for path in (Path(folder) / "blobs" / "sha256").iterdir():
+        found[path.name] = path.stat().st_size
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    return found
 
 
 def htpasswd_file(path, **users):
