@@ -67,6 +67,19 @@ void env_restart(struct env *env)
     start_registry(env);
 }
 
+void env_fresh(struct env *env, struct env *ret_fresh)
+{
+    *ret_fresh = *env;
+    start_registry(ret_fresh);
+}
+
+void env_fresh_done(struct env *fresh)
+{
+    env_settle(fresh);
+    registry_free(fresh->registry);
+    index_free(fresh->index);
+}
+
 void env_done(struct env *env)
 {
     env_settle(env);
@@ -174,7 +187,33 @@ static enum flow_next run_manifest(struct flow *f, struct env_call *c, struct re
     c->put.reference = c->parsed;
     c->put.content_type = slice_from_cstr(c->content_type);
     c->put.bytes = c->bytes;
+    c->put.tags = c->tags;
+    c->put.tag_count = c->tag_count;
+    c->put.if_match = c->if_match;
+    c->put.if_none_match = c->if_none_match;
     return manifest_put(f, c->env->registry, &c->put);
+}
+
+static enum flow_next run_delete(struct flow *f, struct env_call *c, struct repo_name repo)
+{
+    struct registry *registry = c->env->registry;
+    if (c->kind == ENV_TAG_DELETE)
+        return tag_delete(f, registry, repo, (struct tag){slice_from_cstr(c->reference)});
+    if (c->kind == ENV_BLOB_DELETE)
+        return blob_delete(f, registry, repo, &c->digest, &c->by);
+    return manifest_delete(f, registry, repo, &c->digest, &c->by);
+}
+
+static enum flow_next run_list(struct flow *f, struct env_call *c, struct repo_name repo)
+{
+    struct registry *registry = c->env->registry;
+    struct slice last = c->last == NULL ? SLICE_EMPTY : slice_from_cstr(c->last);
+    struct slice type = c->artifact_type == NULL ? SLICE_EMPTY : slice_from_cstr(c->artifact_type);
+    if (c->kind == ENV_TAGS)
+        return tag_list(f, registry, repo, last, c->limit, &c->tag_page);
+    if (c->kind == ENV_REPOSITORIES)
+        return repository_list(f, registry, last, c->limit, &c->repository_page);
+    return referrer_list(f, registry, repo, &c->digest, type, last, c->limit, &c->referrer_page);
 }
 
 static enum flow_next run_call(struct flow *f)
@@ -196,8 +235,16 @@ static enum flow_next run_call(struct flow *f)
     case ENV_MANIFEST_FIND:
     case ENV_MANIFEST_PUT:
         return run_manifest(f, c, repo);
+    case ENV_MANIFEST_DELETE:
+    case ENV_TAG_DELETE:
+    case ENV_BLOB_DELETE:
+        return run_delete(f, c, repo);
+    case ENV_MOUNT:
+        return blob_mount(f, registry, repo, (struct repo_name){slice_from_cstr(c->from)}, &c->digest);
     case ENV_TAGS:
-        return tag_list(f, registry, repo, slice_from_cstr(c->last), c->limit, &c->tags);
+    case ENV_REPOSITORIES:
+    case ENV_REFERRERS:
+        return run_list(f, c, repo);
     case ENV_PURGE:
         return registry_purge_uploads(f, registry);
     }
@@ -248,6 +295,27 @@ static const struct flow_step call_steps[] = {
 };
 static const struct flow_program call_program = {"test", FLOW_STEPS(call_steps), NULL, 0, dispose_call};
 
+static void take_list(struct env_call *c)
+{
+    if (c->kind == ENV_TAGS) {
+        c->count = c->tag_page.count;
+        c->flag = c->tag_page.has_more;
+        for (size_t i = 0; i < c->count; i++)
+            strbuf_append_format(&c->content, "%.*s ", SLICE_ARG(c->tag_page.tags[i]));
+    } else if (c->kind == ENV_REPOSITORIES) {
+        c->count = c->repository_page.count;
+        c->flag = c->repository_page.has_more;
+        for (size_t i = 0; i < c->count; i++)
+            strbuf_append_format(&c->content, "%.*s ", SLICE_ARG(c->repository_page.names[i].text));
+    } else if (c->kind == ENV_REFERRERS) {
+        c->count = c->referrer_page.count;
+        c->flag = c->referrer_page.has_more;
+        for (size_t i = 0; i < c->count; i++)
+            strbuf_append_format(&c->content, "%.*s ", SLICE_ARG(c->referrer_page.descriptors[i]));
+        strbuf_append(&c->media_type, c->referrer_page.last);
+    }
+}
+
 /* The arena that outputs are in still stands: what a test looks at is copied. */
 static void on_end(void *data, enum result outcome)
 {
@@ -270,12 +338,7 @@ static void on_end(void *data, enum result outcome)
         strbuf_append(&c->content, c->view.bytes);
         manifest_view_release(&c->view);
     }
-    if (c->kind == ENV_TAGS) {
-        c->count = c->tags.count;
-        c->flag = c->tags.has_more;
-        for (size_t i = 0; i < c->tags.count; i++)
-            strbuf_append_format(&c->content, "%.*s ", SLICE_ARG(c->tags.tags[i]));
-    }
+    take_list(c);
 }
 
 void env_start(struct env *env, struct env_call *call)

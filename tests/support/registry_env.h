@@ -36,6 +36,9 @@ struct env {
 void env_init(struct env *env, unsigned flags);
 /* Ends the registry and starts it again on what the store holds: another process. */
 void env_restart(struct env *env);
+/* Another registry on the same store, which knows nothing yet; calls may go to `*ret_fresh` until env_fresh_done. */
+void env_fresh(struct env *env, struct env *ret_fresh);
+void env_fresh_done(struct env *fresh);
 /* Asserts that no page, reader or call is left over, then frees. */
 void env_done(struct env *env);
 
@@ -62,7 +65,13 @@ enum env_kind {
     ENV_BLOB_READ, /* finds, opens, reads all: `content` */
     ENV_MANIFEST_FIND,
     ENV_MANIFEST_PUT,
+    ENV_MANIFEST_DELETE,
+    ENV_TAG_DELETE,
+    ENV_BLOB_DELETE,
+    ENV_MOUNT,
     ENV_TAGS,
+    ENV_REPOSITORIES,
+    ENV_REFERRERS,
     ENV_PURGE,
 };
 
@@ -75,18 +84,25 @@ struct env_call {
     char uuid[37];                   /* out of ENV_CREATE */
     struct env_body body;
     struct digest digest;
-    const char *reference; /* of manifests: tag or digest */
+    const char *reference; /* of manifests: tag or digest; the tag of ENV_TAG_DELETE */
     const char *content_type;
-    struct slice bytes; /* ENV_MANIFEST_PUT */
-    const char *last;   /* ENV_TAGS */
+    struct slice bytes; /* ENV_MANIFEST_PUT, and with it: */
+    const struct tag *tags;
+    size_t tag_count;
+    struct manifest_condition if_match;
+    struct manifest_condition if_none_match;
+    const char *from;          /* ENV_MOUNT: the other repository */
+    const char *artifact_type; /* ENV_REFERRERS: NULL for all */
+    const char *last;          /* of lists; NULL: from the beginning */
     size_t limit;
     /* out; texts are freed by env_call_done */
     uint64_t offset;
     struct blob_info info;
-    struct strbuf content;    /* bytes of a blob or manifest; tags, each followed by ' ' */
-    struct strbuf media_type; /* of a manifest; the sentence why */
-    size_t count;             /* tags; missing references */
+    struct strbuf content;    /* bytes of a blob or manifest; what is in a list, each followed by ' ' */
+    struct strbuf media_type; /* of a manifest; the sentence why; the last digest of referrers */
+    size_t count;             /* of a list; missing references */
     bool flag;                /* has_more; has_subject */
+    struct digest by;         /* CONFLICT of a delete: who names it */
     /* private */
     struct env *env;
     struct flow *flow;
@@ -97,7 +113,9 @@ struct env_call {
     struct reference parsed;
     struct manifest_view view;
     struct manifest_put put;
-    struct tag_page tags;
+    struct tag_page tag_page;
+    struct repository_page repository_page;
+    struct referrer_page referrer_page;
     struct slice text;
     bool is_over;
     enum result outcome;
