@@ -75,12 +75,13 @@ static enum flow_next read_manifest(struct flow *f)
     return flow_any(f, manifest_find(f, op->find.registry, op->find.repo, &reference, &op->view));
 }
 
-/* One that cannot be read can still be deleted. */
+/* One that cannot be read can still be deleted, but what is linked as a layer only and is no manifest is a blob. */
 static enum flow_next find_subject(struct flow *f)
 {
     struct manifest_delete_op *op = flow_owner(f);
     enum result r = flow_result(f);
-    if (registry_int_is_unknown(r))
+    bool is_layer_only = op->revision.links_tried > 1;
+    if (registry_int_is_unknown(r) || (r == NOT_FOUND && is_layer_only))
         return flow_fail(f, r);
     struct slice why;
     if (r != OK || manifest_parse(op->view.bytes, op->view.media_type, flow_arena(f), &op->manifest, &why) != OK)

@@ -154,6 +154,18 @@ static void what_is_not_there_is_not_found(void **state)
     assert_int_equal(content_delete_tag(env, "v1"), NOT_FOUND);
 }
 
+static void a_blob_is_not_deleted_as_a_manifest(void **state)
+{
+    struct env *env = *state;
+    struct images i;
+    struct digest spare;
+    push_images(env, &i);
+    assert_int_equal(env_push_blob(env, SLICE("spare"), &spare), OK);
+    assert_int_equal(content_delete_manifest(env, &i.layer, NULL), NOT_FOUND);
+    assert_int_equal(content_delete_manifest(env, &spare, NULL), NOT_FOUND);
+    assert_true(env_serves(env, &spare, SLICE("spare")));
+}
+
 static void a_manifest_linked_as_a_layer_goes_with_that_link(void **state)
 {
     struct env *env = *state;
@@ -476,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_child_named_by_an_index_is_refused_with_the_index, setup, teardown),
         cmocka_unit_test_setup_teardown(without_validation_nothing_keeps_a_child_or_a_blob, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_there_is_not_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_blob_is_not_deleted_as_a_manifest, setup, teardown),
         cmocka_unit_test_setup_teardown(a_manifest_linked_as_a_layer_goes_with_that_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_manifest_whose_bytes_are_rotten_or_gone_can_be_deleted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_manifest_by_sha512_is_deleted, setup, teardown),
