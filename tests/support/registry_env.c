@@ -49,7 +49,9 @@ void env_init(struct env *env, unsigned flags)
     env->config.validation.children = true;
     REQUIRE(loop_new(0, 64u * PAGE_BYTES, &env->loop) == OK);
     REQUIRE(pool_new(2, 4, &env->pool) == OK);
-    env->memory = memory_driver_new(memory_driver_like_filesystem());
+    struct storage_capabilities capabilities = memory_driver_like_filesystem();
+    capabilities.can_put_if_match = (flags & ENV_NO_SWAP) == 0;
+    env->memory = memory_driver_new(capabilities);
     if ((flags & ENV_NO_FAULTS) != 0) {
         env->storage = storage_wrap(&memory_driver, env->memory, NULL);
     } else {
