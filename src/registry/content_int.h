@@ -103,6 +103,7 @@ enum link_guard {
     LINK_REPLACES,
     LINK_CREATES, /* only if there is none */
     LINK_MATCHES, /* only if it is the one with `etag` */
+    LINK_STANDS,  /* it is there already: only what comes with it is missing */
 };
 /* Makes `tag` name `digest`. With a guard that does not hold: CONFLICT. */
 enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag,

@@ -162,9 +162,10 @@ enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, 
     w->has_referrers = registry_int_fence_of_referrers_tag(registry, repo, tag, &w->referrers);
     w->guard = guard;
     w->etag = etag;
-    size_t current = guard == LINK_REPLACES ? 1 : 0;
-    w->paths[current] = layout_tag_current(arena, repo, tag);
-    w->paths[1 - current] = layout_tag_index(arena, repo, tag, digest);
-    w->path_count = 2;
+    if (guard == LINK_CREATES || guard == LINK_MATCHES)
+        w->paths[w->path_count++] = layout_tag_current(arena, repo, tag);
+    w->paths[w->path_count++] = layout_tag_index(arena, repo, tag, digest);
+    if (guard == LINK_REPLACES)
+        w->paths[w->path_count++] = layout_tag_current(arena, repo, tag);
     return flow_call(f, &link_write_program, w);
 }

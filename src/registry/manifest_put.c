@@ -326,13 +326,24 @@ static enum flow_next compare_again(struct flow *f)
     return is_ours ? FLOW_NEXT : flow_fail(f, op->link_result);
 }
 
+/* It is ours, and nobody deletes it while its name is held; what the write left undone when it seemed to fail is made
+ * up for: its history, and the list of tags, which must show it before the client is told. */
+static enum flow_next link_history(struct flow *f)
+{
+    struct manifest_put_op *op = flow_owner(f);
+    if (op->link_result == OK)
+        return FLOW_NEXT;
+    op->link_result = OK;
+    return registry_int_link_tag(f, op->registry, op->put->repo, op->tags[0], &op->put->digest, LINK_STANDS,
+                                 SLICE_EMPTY);
+}
+
 /* Again for each. */
 static enum flow_next link_tags(struct flow *f)
 {
     struct manifest_put_op *op = flow_owner(f);
-    if (op->tags_set > 0 && flow_result(f) != OK && op->link_result == OK)
+    if (op->tags_set > 0 && flow_result(f) != OK)
         return flow_fail(f, flow_result(f));
-    op->link_result = OK;
     if (op->tags_set == op->tag_count)
         return FLOW_NEXT;
     struct tag tag = op->tags[op->tags_set++];
@@ -375,23 +386,15 @@ static enum flow_next let_go_of_names(struct flow *f)
 }
 
 static const struct flow_step put_steps[] = {
-    {"check manifest", check_manifest},
-    {"note subject", note_subject},
-    {"hold names", hold_names},
-    {"check references", check_references},
-    {"read current", read_current},
-    {"check condition", check_condition},
-    {"store bytes", store_bytes},
-    {"begin referrer", begin_referrer},
-    {"put referrer", put_referrer},
-    {"link revision", link_revision},
-    {"note referrer", note_referrer},
-    {"link tag if", link_tag_if},
-    {"read again", read_again},
-    {"compare again", compare_again},
-    {"link tags", link_tags},
-    {"verify stands", verify_stands},
-    {"keep", keep},
+    {"check manifest", check_manifest}, {"note subject", note_subject},
+    {"hold names", hold_names},         {"check references", check_references},
+    {"read current", read_current},     {"check condition", check_condition},
+    {"store bytes", store_bytes},       {"begin referrer", begin_referrer},
+    {"put referrer", put_referrer},     {"link revision", link_revision},
+    {"note referrer", note_referrer},   {"link tag if", link_tag_if},
+    {"read again", read_again},         {"compare again", compare_again},
+    {"link history", link_history},     {"link tags", link_tags},
+    {"verify stands", verify_stands},   {"keep", keep},
 };
 static const struct flow_step put_finally[] = {
     {"end referrer", end_referrer},

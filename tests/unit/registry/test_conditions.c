@@ -259,6 +259,51 @@ static void of_many_creators_of_a_tag_one_wins(void **state)
     arena_done(&arena);
 }
 
+/* ---- answers that say the wrong thing ---- */
+
+static bool has_history(struct env *env)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct digest digest = digest_of_content(&new_content);
+    struct slice path = layout_tag_index(&arena, (struct repo_name){env->repo}, (struct tag){SLICE("v1")}, &digest);
+    bool has = content_exists(env, path);
+    arena_done(&arena);
+    return has;
+}
+
+/* The write was made, and the store says `r`: it was repeated on the way, or its answer was lost. */
+static void check_lost_answer(enum before before, const char *call, unsigned nth, enum result r)
+{
+    struct env env;
+    env_init(&env, ENV_DEFERRED);
+    prepare(&env, before);
+    assert_true(content_tags_are(&env, before == TAG_ABSENT ? "other " : "other v1 "));
+    struct conditions conditions = {0};
+    *(before == TAG_ABSENT ? &conditions.if_none_match : &conditions.if_match) = any;
+    fault_driver_plan(env.fault, (struct fault_plan){.nth = nth, .call = call, .kind = FAULT_AFTER, .result = r});
+    assert_int_equal(put_if(&env, "v1", conditions), OK);
+    assert_int_equal(fault_driver_hits(env.fault), 1);
+    fault_driver_plan(env.fault, (struct fault_plan){.nth = 0});
+    for (int cold = 0; cold < 2; cold++) {
+        assert_true(names(&env, "v1", &new_content));
+        assert_true(content_tags_are(&env, "other v1 ")); /* it was acknowledged */
+        env_restart(&env);
+    }
+    assert_true(has_history(&env));
+    env_done(&env);
+}
+
+static void a_conditional_write_whose_answer_was_wrong_is_seen_to_be_ours(void **unused)
+{
+    (void)unused;
+    check_lost_answer(TAG_NAMES_OLD, "put_if_match", 1, CONFLICT);
+    check_lost_answer(TAG_NAMES_OLD, "put_if_match", 1, IO);
+    check_lost_answer(TAG_NAMES_OLD, "put_if_match", 1, UNAVAILABLE);
+    check_lost_answer(TAG_ABSENT, "put", 3, EXISTS);
+    check_lost_answer(TAG_ABSENT, "put", 3, IO);
+}
+
 /* ---- by digest ---- */
 
 static void a_condition_on_a_digest_looks_at_the_manifest_itself(void **state)
@@ -345,6 +390,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_race_is_a_conflict, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_race_to_create_is_a_conflict, setup, teardown),
         cmocka_unit_test_setup_teardown(of_many_creators_of_a_tag_one_wins, setup, teardown),
+        cmocka_unit_test(a_conditional_write_whose_answer_was_wrong_is_seen_to_be_ours),
         cmocka_unit_test_setup_teardown(a_condition_on_a_digest_looks_at_the_manifest_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(without_compare_and_swap_a_condition_on_a_tag_is_unsupported,
                                         setup_without_swap, teardown),
