@@ -295,6 +295,8 @@ if wanted architecture || wanted clients || wanted crash || wanted quickstart; t
 fi
 if wanted unit || wanted api || wanted adoption || wanted conformance; then
     build asan && asan_built=yes || true
+elif wanted crash; then
+    build asan durability_writer || true # what the replay of the driver's system calls traces
 fi
 if wanted tsan; then
     build tsan && tsan_built=yes || true

@@ -16,7 +16,9 @@ def podman():
 
 @pytest.fixture(scope="module")
 def buildah(podman):
-    return images.ContainersTool("buildah", share=podman)
+    one = images.ContainersTool("buildah", share=podman)
+    yield one
+    one.done()
 
 
 def make(buildah, name, files, architecture=None):

@@ -15,6 +15,7 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -262,8 +263,9 @@ class Pusher(threading.Thread):
 # ---- replaying -------------------------------------------------------------------------------------------------------
 
 
-def replay(calls, root, books, seed, keep=0):
-    """Cuts the power at each moment. Returns the number of images that held, and `keep` of them with the books."""
+def replay(calls, root, books, seed, keep=0, folder=None):
+    """Cuts the power at each moment. Returns the number of images that held, and about `keep` of them, written below
+    `folder`, with the books of then."""
     chance = random.Random(seed)
     model = Model(root)
     images, kept = 0, []
@@ -280,7 +282,7 @@ def replay(calls, root, books, seed, keep=0):
                 raise Loss(f"after {call!r}, {getattr(choose, '__qualname__', choose)}: {loss}") from None
             images += 1
             if keep and chance.random() < keep / 400:
-                target = tempfile.mkdtemp(prefix="minato-image-")
+                target = tempfile.mkdtemp(prefix="image-", dir=folder)
                 image.write_to(target)
                 kept.append((target, copy.deepcopy(books)))
     return images, kept
@@ -332,6 +334,7 @@ def check_on_server(program, target, books):
         crash.check_acknowledged(client, books)
         books.sessions = [session for session in books.sessions if session[0] is not None]
         crash.check_sessions(client, books)
+    shutil.rmtree(target)
 
 
 def find_writer():
@@ -364,7 +367,8 @@ def test_the_driver_loses_nothing_it_acknowledged(run_all, seed, tmp_path):
 def test_the_server_loses_nothing_it_acknowledged(run_all, seed, tmp_path):
     calls, root, requests = trace_server(minato.binary(), tmp_path, 20 if run_all else 4, seed)
     books = ServerBooks(requests)
-    images, kept = replay(calls, root, books, seed, keep=60 if run_all else 8)
+    images, kept = replay(calls, root, books, seed, keep=60 if run_all else 8,
+                          folder=tmp_path)
     print(f"{books.acknowledged} acknowledgements, {images} power failures, {len(kept)} servers started on what is left")
     assert books.acknowledged == len(requests)
     for target, then in kept:
@@ -389,7 +393,8 @@ def main():
             calls, root, requests = trace_server(options.server, folder, options.rounds, options.seed)
             new_books = functools.partial(ServerBooks, requests)
         books = new_books()
-        images, kept = replay(calls, root, books, options.seed, keep=8 if options.server else 0)
+        images, kept = replay(calls, root, books, options.seed, keep=8 if options.server else 0,
+                              folder=folder)
         for target, then in kept:
             check_on_server(options.server, target, then)
         print(f"{len(calls)} calls, {books.acknowledged} acknowledgements, {images} power failures, nothing lost")

@@ -207,9 +207,12 @@ class Minato:
         return Wire(self.host, self.port, **kwargs)
 
     def __enter__(self):
-        if self.process is None:
-            self.start()
-        return self
+        try:
+            return self if self.process is not None else self.start()
+        except BaseException:
+            self.kill()
+            self.remove()
+            raise
 
     def __exit__(self, kind, value, trace):
         try:

@@ -33,20 +33,30 @@ struct running {
     unsigned port;
 };
 
-static void make_folder(struct running *s)
+static int setup(void **state)
 {
+    struct running *s = xcalloc(1, sizeof(*s));
+    *state = s;
     (void)snprintf(s->folder, sizeof(s->folder), "/tmp/minato-test-XXXXXX");
-    assert_non_null(mkdtemp(s->folder));
+    return mkdtemp(s->folder) == NULL ? -1 : 0;
 }
 
-static void remove_folder(const struct running *s)
+/* A test that failed leaves its server running. */
+static int teardown(void **state)
 {
+    struct running *s = *state;
+    if (s->pid > 0) {
+        kill(s->pid, SIGKILL);
+        (void)waitpid(s->pid, NULL, 0);
+    }
     pid_t pid = fork();
     if (pid == 0) {
         execlp("rm", "rm", "-rf", s->folder, (char *)NULL);
         _exit(127);
     }
     (void)waitpid(pid, NULL, 0);
+    free(s);
+    return 0;
 }
 
 /* In the child. */
@@ -119,9 +129,9 @@ static int wait_for_end(struct running *s)
 {
     int status = 0;
     assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
+    s->pid = 0;
     close(s->ready_fd);
     close(s->output_fd);
-    remove_folder(s);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
@@ -136,64 +146,60 @@ static int connect_to(const struct running *s)
 
 static void it_announces_its_port_serves_and_ends_on_sigterm(void **state)
 {
-    (void)state;
-    struct running s;
-    make_folder(&s);
-    start(&s, "127.0.0.1:0");
-    wait_until_ready(&s);
+    struct running *s = *state;
+    start(s, "127.0.0.1:0");
+    wait_until_ready(s);
 
-    OWNED_FD int fd = connect_to(&s);
+    OWNED_FD int fd = connect_to(s);
     static const char request[] = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
     char answer[4096];
     read_all(fd, answer, sizeof(answer));
     assert_int_equal(strncmp(answer, "HTTP/1.1 200 ", 13), 0);
 
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_for_end(&s), 0);
+    kill(s->pid, SIGTERM);
+    assert_int_equal(wait_for_end(s), 0);
 }
 
 static void a_second_signal_ends_it_at_once(void **state)
 {
-    (void)state;
-    struct running s;
-    make_folder(&s);
-    start(&s, "127.0.0.1:0");
-    wait_until_ready(&s);
+    struct running *s = *state;
+    start(s, "127.0.0.1:0");
+    wait_until_ready(s);
 
     /* A request in the middle of its body keeps it draining. */
-    OWNED_FD int fd = connect_to(&s);
+    OWNED_FD int fd = connect_to(s);
     static const char request[] = "PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
                                   "Content-Length: 100\r\n\r\n";
     assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
     char byte;
     assert_int_equal(read(fd, &byte, 1), 1);
 
-    kill(s.pid, SIGTERM);
+    kill(s->pid, SIGTERM);
     /* Two pending SIGTERMs are one: the second is of the other kind. */
-    kill(s.pid, SIGINT);
-    assert_int_equal(wait_for_end(&s), 1);
+    kill(s->pid, SIGINT);
+    assert_int_equal(wait_for_end(s), 1);
 }
 
 static void it_says_why_it_cannot_listen(void **state)
 {
-    (void)state;
-    struct running s;
-    make_folder(&s);
-    start(&s, "192.0.2.1:5000");
+    struct running *s = *state;
+    start(s, "192.0.2.1:5000");
     char output[8192];
-    read_all(s.output_fd, output, sizeof(output));
+    read_all(s->output_fd, output, sizeof(output));
     assert_non_null(strstr(output, "why: "));
     assert_non_null(strstr(output, "192.0.2.1:5000"));
-    assert_int_equal(wait_for_end(&s), START_FAILED);
+    assert_int_equal(wait_for_end(s), START_FAILED);
 }
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_announces_its_port_serves_and_ends_on_sigterm),
-        cmocka_unit_test(a_second_signal_ends_it_at_once),
-        cmocka_unit_test(it_says_why_it_cannot_listen),
+        TEST(it_announces_its_port_serves_and_ends_on_sigterm),
+        TEST(a_second_signal_ends_it_at_once),
+        TEST(it_says_why_it_cannot_listen),
     };
     return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
 }
