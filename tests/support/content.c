@@ -148,7 +148,7 @@ const char *content_referrers(struct env *env, const struct digest *subject, str
     struct slice all = r == OK ? SLICE("") : slice_from_cstr(result_name(r));
     struct slice left = strbuf_slice(&call.content);
     const char *at;
-    while ((at = memmem(left.ptr, left.len, "\"digest\":\"", 10)) != NULL) {
+    while (left.len > 0 && (at = memmem(left.ptr, left.len, "\"digest\":\"", 10)) != NULL) {
         left = slice_from(left, (size_t)(at - left.ptr) + 10);
         const char *end = memchr(left.ptr, '"', left.len);
         all = arena_format(arena, "%.*s%.*s ", SLICE_ARG(all), (int)(end - left.ptr), left.ptr);
