@@ -251,7 +251,8 @@ static void add_tagged(struct referrers_fill *op, const struct digest *digest)
     op->tagged[op->tagged_count++] = *digest;
 }
 
-/* The fallback tag names an index of referrers, a tag of cosign's names one referrer. */
+/* The fallback tag names an index of referrers, a tag of cosign's names one referrer. With validation switched off an
+ * index keeps nothing: what it lists comes and goes without a word to this list, which therefore stays cold. */
 static void take_tagged(struct referrers_fill *op, bool is_fallback, struct arena *arena)
 {
     struct manifest manifest;
@@ -265,6 +266,8 @@ static void take_tagged(struct referrers_fill *op, bool is_fallback, struct aren
         return;
     for (size_t i = 0; i < manifest.child_count; i++)
         add_tagged(op, &manifest.children[i].digest);
+    if (manifest.child_count > 0 && !op->read->registry->config->validation.children)
+        op->read->lease = 0;
 }
 
 /* Again for each tag: the fallback tag, then cosign's. */

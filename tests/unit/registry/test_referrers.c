@@ -480,6 +480,24 @@ static void a_referrer_without_a_subject_is_kept_by_the_fallback_index(void **st
     arena_done(&arena);
 }
 
+static void without_validation_what_a_fallback_index_lists_comes_and_goes(void **state)
+{
+    struct env *env = *state;
+    struct arena arena;
+    arena_init(&arena);
+    struct digest subject = put_subject(env);
+    struct digest r = put(env, NULL, (struct content){.is_index = true, .note = "old client"});
+    struct content c = {.is_index = true, .children = &r, .child_count = 1};
+    env->config.validation.children = false;
+    (void)put(env, tag_of(&arena, &subject, ""), c);
+    expect(env, &subject, &r, 1);
+    assert_int_equal(content_delete_manifest(env, &r, NULL), OK);
+    expect(env, &subject, NULL, 0);
+    (void)put(env, NULL, (struct content){.is_index = true, .note = "old client"});
+    expect(env, &subject, &r, 1);
+    arena_done(&arena);
+}
+
 static void a_warm_list_takes_no_storage_call(void **state)
 {
     struct env *env = *state;
@@ -515,6 +533,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_entry_goes_with_its_manifest, setup, teardown),
         cmocka_unit_test_setup_teardown(a_referrer_that_the_fallback_index_lists_can_be_deleted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_referrer_without_a_subject_is_kept_by_the_fallback_index, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_validation_what_a_fallback_index_lists_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_warm_list_takes_no_storage_call, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
