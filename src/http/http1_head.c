@@ -10,6 +10,7 @@
 
 #define METHOD_BYTES_MAX 32
 #define PEEK_BYTES_MAX 1024
+#define TLS_HANDSHAKE 0x16
 
 /* Of picohttpparser, which libh2o exports without a header. */
 struct phr_header {
@@ -25,6 +26,7 @@ int phr_parse_request(const char *buf, size_t len, const char **method, size_t *
 static const struct http1_error malformed = {
     400, "UNSUPPORTED",
     "the request is not well-formed HTTP/1.1: lines must end in CRLF, headers must be \"name: value\"", NULL};
+static const struct http1_error is_tls = {400, "UNSUPPORTED", "this port speaks plain HTTP, not TLS", NULL};
 static const struct http1_error folded = {400, "UNSUPPORTED", "a header may not continue on the next line", NULL};
 static const struct http1_error head_too_large = {
     431, "UNSUPPORTED", "the request's headers are too large or too many: send fewer or shorter ones", NULL};
@@ -45,6 +47,8 @@ static const struct http1_error *explain(struct slice buf)
 {
     struct slice line = buf;
     struct slice rest;
+    if (buf.ptr[0] == TLS_HANDSHAKE) /* clients that try it first are many: not to be taken for an attack */
+        return &is_tls;
     if (!slice_split(buf, '\n', &line, &rest))
         return &malformed;
     size_t lines = 0;

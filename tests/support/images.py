@@ -244,11 +244,11 @@ class Containerd(Tool):
 
 
 def requests_logged(server, after=0):
-    """The access log from a position on, as dicts."""
+    """The access log from a position on, as dicts; without what was no request, such as the TLS that podman tries first."""
     lines = server.log_text()[after:].splitlines()
     found = []
     for line in lines:
-        if line.startswith("{") and '"http.request"' in line:
+        if line.startswith("{") and '"http.request"' in line and '"refused"' not in line:
             found.append(json.loads(line))
     return found
 

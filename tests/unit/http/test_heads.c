@@ -192,6 +192,18 @@ static void each_refusal_is_told_to_the_listener_once_and_without_secrets(void *
     stop(f);
 }
 
+static void a_client_that_begins_with_tls_is_told_apart(void **state)
+{
+    (void)state;
+    struct fixture *f = serve();
+    struct client *c = dial(f);
+    say(c, "\x16\x03\x01");
+    hear_end(c);
+    assert_true(has_heard(c, "HTTP/1.1 400 ") && has_heard(c, "this port speaks plain HTTP, not TLS"));
+    hang_up(c);
+    stop(f);
+}
+
 static void heads_over_the_limit_answer_431(void **state)
 {
     struct fixture *f = serve();
@@ -382,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_nul_in_a_head_is_refused),
         cmocka_unit_test(a_refusal_says_what_to_do),
         cmocka_unit_test(each_refusal_is_told_to_the_listener_once_and_without_secrets),
+        cmocka_unit_test(a_client_that_begins_with_tls_is_told_apart),
         cmocka_unit_test(heads_over_the_limit_answer_431),
         cmocka_unit_test(over_100_headers_answer_431),
         cmocka_unit_test(long_urls_answer_414),
