@@ -93,7 +93,8 @@ struct storage_driver {
                        struct storage_object *ret_object, struct done done);
     /* Replaces or creates. `flags`: enum storage_put_flags. */
     enum result (*put)(void *self, struct slice path, struct slice bytes, unsigned flags, struct done done);
-    /* (optional) Replaces only if the object's etag is `etag`; CONFLICT if it is not, NOT_FOUND if there is none. */
+    /* (optional) Replaces only if the object's etag is `etag`; CONFLICT if it is not, NOT_FOUND if there is none: both
+     * are certain, so a driver that repeats a write by itself says UNAVAILABLE when it can no longer tell. */
     enum result (*put_if_match)(void *self, struct slice path, struct slice bytes, struct slice etag, struct done done);
     /* NOT_FOUND if there was none. Also removes the folders above that are empty, whether or not there was one. */
     enum result (*delete)(void *self, struct slice path, struct done done);

@@ -290,8 +290,8 @@ static enum flow_next note_referrer(struct flow *f)
     return FLOW_NEXT;
 }
 
-/* A tag under a condition. When its outcome is not known, or somebody came in between, the store is asked what the tag
- * names now: a store that repeats a write by itself can refuse its own success. */
+/* A tag under a condition. When its outcome is not known the store is asked what the tag names now. A refusal stands,
+ * also where the tag names this manifest: somebody else put the same, and two did not swap the same tag. */
 static enum flow_next link_tag_if(struct flow *f)
 {
     struct manifest_put_op *op = flow_owner(f);
@@ -308,7 +308,7 @@ static enum flow_next read_again(struct flow *f)
     op->link_result = op->guard == LINK_REPLACES || op->put->reference.is_digest ? OK : flow_result(f);
     if (op->link_result == OK)
         return FLOW_NEXT;
-    if (op->link_result != CONFLICT && !registry_int_is_unknown(op->link_result))
+    if (!registry_int_is_unknown(op->link_result))
         return flow_fail(f, op->link_result);
     struct slice path = layout_tag_current(op->arena, op->put->repo, op->tags[0]);
     return flow_await_any(

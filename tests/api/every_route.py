@@ -4,6 +4,7 @@ import pytest
 
 import minato
 from minato import digest_of, with_query
+from users import login, server_with_user
 
 BLOB = b"one route after the other"
 
@@ -26,6 +27,12 @@ ROUTES = {
     "upload_status": lambda c: c.get(upload(c)).status == 204,
     "upload_status_head": lambda c: c.head(upload(c)).status == 204,
     "upload_cancel": lambda c: c.request("DELETE", upload(c)).status == 204,
+    "manifest_delete": lambda c: c.request("DELETE", "/v2/t/routes/manifests/gone").status == 202,
+    "blob_delete": lambda c: c.request("DELETE", f"/v2/t/routes/blobs/{digest_of(b'loose')}").status == 202,
+    "referrers": lambda c: c.get(f"/v2/t/routes/referrers/{digest_of(BLOB)}").json()["manifests"] == [],
+    "referrers_head": lambda c: c.head(f"/v2/t/routes/referrers/{digest_of(BLOB)}").status == 200,
+    "catalog": lambda c: "t/routes" in c.get("/v2/_catalog").json()["repositories"],
+    "catalog_head": lambda c: c.head("/v2/_catalog").status == 200,
     "tag_list": lambda c: "v1" in c.get("/v2/t/routes/tags/list").json()["tags"],
     "tag_list_head": lambda c: c.head("/v2/t/routes/tags/list").status == 200,
     "healthz": lambda c: c.get("/healthz").status == 200,
@@ -35,11 +42,20 @@ ROUTES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def image(server):
-    client = server.client()
-    client.push_blob("t/routes", BLOB)
-    assert client.put_manifest("t/routes", "v1", minato.image_manifest(BLOB, [])).status == 201
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with server_with_user(tmp_path_factory.mktemp("users")) as running:
+        client = login(running)
+        client.push_blob("t/routes", BLOB)
+        client.push_blob("t/routes", b"loose")
+        for tag in ("v1", "gone"):
+            assert client.put_manifest("t/routes", tag, minato.image_manifest(BLOB, [])).status == 201
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    return login(server)
 
 
 @pytest.mark.parametrize("name", ROUTES)
