@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing of a body is taken before the request is allowed: a refused client can make the server read under 1 MB."""
+import base64
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,24 @@ def test_client_that_asks_first_sends_nothing(closed):
     with closed.wire() as wire:
         wire.head("PATCH", "/v2/t/x/blobs/uploads/u", f"Content-Length: {SIZE}", "Expect: 100-continue")
         assert wire.reply().status == 401
+
+
+@pytest.mark.parametrize("password, statuses", [("wonder", [100, 201]), ("wrong", [401])])
+def test_100_continue_waits_for_the_password_to_be_checked(start, tmp_path, password, statuses):
+    """bcrypt at a cost of a second and more holds the request before "authorize" for as long."""
+    hashed = subprocess.run(["htpasswd", "-nbB", "-C", "14", "alice", "wonder"], check=True, capture_output=True)
+    (tmp_path / "users").write_bytes(hashed.stdout)
+    server = start(config={"auth": {"htpasswd": {"file": tmp_path / "users"}}})
+    body = b"the layer"
+    basic = base64.b64encode(f"alice:{password}".encode()).decode()
+    with server.wire() as wire:
+        wire.head("POST", f"/v2/t/x/blobs/uploads/?digest={minato.digest_of(body)}", f"Content-Length: {len(body)}",
+                  "Expect: 100-continue", f"Authorization: Basic {basic}")
+        assert wire.silent(0.3)
+        heard = [wire.reply().status]
+        if heard == [100]:
+            heard.append(wire.send(body).reply().status)
+        assert heard == statuses
 
 
 def test_nothing_is_written_for_a_refused_client(closed):
