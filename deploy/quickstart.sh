@@ -88,14 +88,13 @@ if [[ -z $run ]]; then
     exit 0
 fi
 
-# Defaults apply only where neither an option nor the configuration says otherwise.
+# What no option says, the environment, the configuration and the defaults say: the program knows.
 arguments=(serve)
+address=${listen:-the configured address}
 if [[ -n $config ]]; then
     arguments+=(--config "$config")
-    address=${listen:-the configured address}
-else
-    listen=${listen:-127.0.0.1:5000}
-    data=${data:-./minato-data}
+elif [[ -z $listen && -z ${MINATO_HTTP_LISTEN:-} ]]; then
+    listen=127.0.0.1:5000
     address=$listen
 fi
 if [[ -n $listen ]]; then
@@ -104,14 +103,16 @@ fi
 if [[ -n $data ]]; then
     arguments+=(--data "$data")
 fi
-registry=localhost:5000
+registry=ADDRESS
+where=' with its address for ADDRESS'
 if [[ -n $listen ]]; then
     registry=${listen/#127.0.0.1:/localhost:}
     registry=${registry/#:/localhost:}
+    where=
 fi
 cat <<NEXT
 
-Starting minato on $address. When it says "listening", type in another terminal:
+Starting minato on $address. When it says "listening", type in another terminal$where:
 
   docker pull alpine && docker tag alpine $registry/demo/alpine && docker push $registry/demo/alpine
   curl http://$registry/v2/demo/alpine/tags/list

@@ -59,6 +59,35 @@ def test_it_serves_says_what_to_type_and_stops_cleanly(tmp_path, number):
         process.stderr.close()
 
 
+@pytest.mark.parametrize("by", ["configuration", "environment"])
+def test_an_address_that_no_option_names_is_neither_overridden_nor_guessed(tmp_path, by):
+    port = minato.free_port()
+    arguments, more = [], {}
+    if by == "configuration":
+        (tmp_path / "minato.yaml").write_text(f"http: {{listen: 127.0.0.1:{port}}}\nstorage: {{filesystem: {{root: here}}}}\n")
+        arguments = ["--config", "minato.yaml"]
+    else:
+        more = {"MINATO_HTTP_LISTEN": f"127.0.0.1:{port}", "MINATO_STORAGE_FILESYSTEM_ROOT": "here"}
+    process = subprocess.Popen(["bash", str(SCRIPT), *arguments], cwd=tmp_path, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               env=minato.clean_environment(**more))
+    try:
+        text = ""
+        for line in process.stdout:
+            text += line
+            if "listening on" in line:
+                break
+        assert f"listening on http://127.0.0.1:{port} (data in here)" in text
+        assert "docker push ADDRESS/" in text and ":5000" not in text
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
 @pytest.mark.parametrize("arguments", [["--bogus"], ["--listen"], ["--listen", "5000"], ["--data="], ["more"],
                                        ["--config", "/does/not/exist.yaml"]])
 def test_wrong_options_answer_2_with_a_word_on_help(arguments):
