@@ -161,7 +161,7 @@ int main(int argc, char **argv)
         (void)fputs(usage_text, stderr);
         return EXIT_USAGE;
     }
-    if (is_either(argv[1], "--help", "-h")) {
+    if (is_either(argv[1], "--help", "-h") || (argc > 2 && is_either(argv[2], "--help", "-h"))) {
         (void)fputs(usage_text, stdout);
         return EXIT_SUCCESS;
     }

@@ -29,8 +29,9 @@ def test_version_is_one_line():
     assert done.stdout.startswith("minato ") and done.stdout.count("\n") == 1
 
 
-def test_help_names_every_command():
-    done = run("--help")
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["serve", "--help"], ["config", "--help"]])
+def test_help_names_every_command(arguments):
+    done = run(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     for word in ("serve", "config check", "--config", "--listen", "--data", "--version"):
         assert word in done.stdout
