@@ -17,16 +17,40 @@ static void check(bool holds)
         abort();
 }
 
+static bool has_repository(enum api_resource resource)
+{
+    switch (resource) {
+    case API_RESOURCE_UPLOADS:
+    case API_RESOURCE_UPLOAD:
+    case API_RESOURCE_BLOB:
+    case API_RESOURCE_MANIFEST:
+    case API_RESOURCE_TAGS:
+    case API_RESOURCE_REFERRERS:
+        return true;
+    case API_RESOURCE_BASE:
+    case API_RESOURCE_CATALOG:
+    case API_RESOURCE_HEALTH:
+    case API_RESOURCE_READY:
+        return false;
+    }
+    abort();
+}
+
+static bool has_reference(enum api_resource resource)
+{
+    return resource == API_RESOURCE_BLOB || resource == API_RESOURCE_MANIFEST || resource == API_RESOURCE_REFERRERS;
+}
+
 static void check_match(const struct api_call *call, enum result r)
 {
     struct repo_name again;
     switch (r) {
     case OK:
         check(call->route != NULL);
-        if (call->route->resource <= API_RESOURCE_TAGS && call->route->resource != API_RESOURCE_BASE)
+        check((call->repo.text.len > 0) == has_repository(call->route->resource));
+        if (call->repo.text.len > 0)
             check(repo_name_parse(call->repo.text, &again) == OK);
-        check((call->reference_text.len > 0) ==
-              (call->route->resource == API_RESOURCE_BLOB || call->route->resource == API_RESOURCE_MANIFEST));
+        check((call->reference_text.len > 0) == has_reference(call->route->resource));
         check((call->uuid.len > 0) == (call->route->resource == API_RESOURCE_UPLOAD));
         check(call->uuid.len == 0 || memchr(call->uuid.ptr, '/', call->uuid.len) == NULL);
         break;
