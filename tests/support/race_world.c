@@ -277,8 +277,8 @@ static void start_registry(struct race_world *world)
 {
     struct clock clock = {.wall_ms = now_ms, .monotonic_ms = now_ms, .data = world};
     world->index = index_new_local(1024, clock, NULL);
-    RACE_MUST(registry_new(&world->config, world->storage, world->index, world->pool, clock, NULL, &world->registry) ==
-              OK);
+    RACE_MUST(registry_new(&world->config, world->storage, world->index, world->pool, clock, NULL, NULL,
+                           &world->registry) == OK);
 }
 
 static void stop_registry(struct race_world *world)
