@@ -371,6 +371,6 @@ void config_int_set_secret_file(struct config_loader *l, const struct config_key
         used--;
     if (!store(l, key, slice_of(text, used)))
         mistake_of_value(l, key, source, slice_of(text, used));
-    explicit_bzero(text, len);
+    explicit_bzero(text, len); /* NOLINT(clang-analyzer-core.NonNullParamChecker): not NULL after OK */
     free(text);
 }

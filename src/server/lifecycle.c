@@ -79,7 +79,7 @@ static void block_signals(sigset_t *ret_set)
     sigaddset(ret_set, SIGINT);
     sigaddset(ret_set, SIGNAL_LOOP_ENDED);
     pthread_sigmask(SIG_BLOCK, ret_set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
 }
 
 static enum result start_threads(struct server *server, struct strbuf *ret_why)
