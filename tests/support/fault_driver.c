@@ -22,8 +22,23 @@ struct fault_driver {
     atomic_uint outstanding;
     _Atomic(const char *) last_call;
     struct call *stalled;
+    struct write *writes; /* held back */
     void (*hook)(void *data, const char *call);
     void *hook_data;
+};
+
+enum write_kind { WRITE_PUT, WRITE_PUT_IF_MATCH, WRITE_DELETE };
+
+/* A write that has its effect later; texts are its own. */
+struct write {
+    enum write_kind kind;
+    char *path;
+    char *bytes;
+    size_t length;
+    char *etag;
+    unsigned flags;
+    struct call *call; /* to report to; NULL: it was told already */
+    struct write *next;
 };
 
 /* One call under way. */
@@ -82,7 +97,7 @@ static struct call *begin(struct fault_driver *fault, const char *name, struct d
 /* The call must not reach the inner driver. */
 static bool is_refused(const struct call *call)
 {
-    return call->is_faulty && (call->kind == FAULT_BEFORE || call->kind == FAULT_SHORT);
+    return call->is_faulty && (call->kind == FAULT_BEFORE || call->kind == FAULT_SHORT || call->kind == FAULT_LATE);
 }
 
 static enum result outcome(struct call *call, enum result r)
@@ -123,7 +138,7 @@ static void report_later(struct call *call)
 
 static bool is_stalled(struct call *call)
 {
-    if (!call->is_faulty || call->kind != FAULT_STALL)
+    if (!call->is_faulty || (call->kind != FAULT_STALL && call->kind != FAULT_HOLD))
         return false;
     call->next = call->fault->stalled;
     call->fault->stalled = call;
@@ -166,6 +181,71 @@ static enum result refuse(struct call *call)
     return end(call, call->planned);
 }
 
+/* ---- writes held back ---- */
+
+static char *copy_text(struct slice text)
+{
+    char *copy = xcalloc(1, text.len + 1);
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    return copy;
+}
+
+/* True: the write was taken over, and *ret_result is what the call returns. */
+static bool is_held_back(struct call *call, struct write write, struct slice path, struct slice bytes,
+                         struct slice etag, enum result *ret_result)
+{
+    struct fault_driver *f = call->fault;
+    if (!call->is_faulty || (call->kind != FAULT_HOLD && call->kind != FAULT_LATE))
+        return false;
+    struct write *held = xcalloc(1, sizeof(*held));
+    *held = write;
+    held->path = copy_text(path);
+    held->bytes = copy_text(bytes);
+    held->length = bytes.len;
+    held->etag = copy_text(etag);
+    held->next = f->writes;
+    f->writes = held;
+    if (call->kind == FAULT_HOLD) {
+        held->call = call;
+        *ret_result = PENDING;
+    } else {
+        *ret_result = refuse(call);
+    }
+    return true;
+}
+
+static void free_write(struct write *write)
+{
+    free(write->path);
+    free(write->bytes);
+    free(write->etag);
+    free(write);
+}
+
+/* On an inner driver that completes at once. */
+static enum result make_write(const struct fault_driver *f, const struct write *write)
+{
+    const struct done nobody = {0};
+    struct slice path = slice_from_cstr(write->path);
+    struct slice bytes = slice_of(write->bytes, write->length);
+    if (write->kind == WRITE_DELETE)
+        return f->inner->delete (f->self, path, nobody);
+    if (write->kind == WRITE_PUT_IF_MATCH)
+        return f->inner->put_if_match(f->self, path, bytes, slice_from_cstr(write->etag), nobody);
+    return f->inner->put(f->self, path, bytes, write->flags, nobody);
+}
+
+static void release_write(struct fault_driver *f, struct write *write)
+{
+    enum result r = make_write(f, write);
+    if (write->call != NULL) {
+        write->call->result = write->call->planned == OK ? r : write->call->planned;
+        report_later(write->call);
+    }
+    free_write(write);
+}
+
 /* ---- the calls ---- */
 
 static enum result fault_check(void *self, struct done done)
@@ -196,6 +276,9 @@ static enum result fault_put(void *self, struct slice path, struct slice bytes, 
 {
     struct fault_driver *f = self;
     struct call *call = begin(f, "put", done);
+    enum result r;
+    if (is_held_back(call, (struct write){.kind = WRITE_PUT, .flags = flags}, path, bytes, SLICE_EMPTY, &r))
+        return r;
     return is_refused(call) ? refuse(call) : end(call, f->inner->put(f->self, path, bytes, flags, inner_done(call)));
 }
 
@@ -204,6 +287,10 @@ static enum result fault_put_if_match(void *self, struct slice path, struct slic
 {
     struct fault_driver *f = self;
     struct call *call = begin(f, "put_if_match", done);
+    enum result r;
+    if (f->inner->put_if_match != NULL &&
+        is_held_back(call, (struct write){.kind = WRITE_PUT_IF_MATCH}, path, bytes, etag, &r))
+        return r;
     if (is_refused(call))
         return refuse(call);
     if (f->inner->put_if_match == NULL)
@@ -215,6 +302,9 @@ static enum result fault_delete(void *self, struct slice path, struct done done)
 {
     struct fault_driver *f = self;
     struct call *call = begin(f, "delete", done);
+    enum result r;
+    if (is_held_back(call, (struct write){.kind = WRITE_DELETE}, path, SLICE_EMPTY, SLICE_EMPTY, &r))
+        return r;
     return is_refused(call) ? refuse(call) : end(call, f->inner->delete (f->self, path, inner_done(call)));
 }
 
@@ -413,6 +503,11 @@ static void fault_close(void *self)
 {
     struct fault_driver *f = self;
     f->inner->close(f->self);
+    while (f->writes != NULL) {
+        struct write *write = f->writes;
+        f->writes = write->next;
+        free_write(write);
+    }
     free(f);
 }
 
@@ -457,6 +552,11 @@ unsigned fault_driver_outstanding(const struct fault_driver *fault)
 
 void fault_driver_release(struct fault_driver *fault)
 {
+    while (fault->writes != NULL) {
+        struct write *write = fault->writes;
+        fault->writes = write->next;
+        release_write(fault, write);
+    }
     while (fault->stalled != NULL) {
         struct call *call = fault->stalled;
         fault->stalled = call->next;

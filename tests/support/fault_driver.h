@@ -25,6 +25,10 @@ enum fault_kind {
     FAULT_SHORT,  /* half of it has its effect: multipart_put stores half the bytes and reports `result`; read brings
                      one byte and reports OK; any other call is as FAULT_BEFORE */
     FAULT_STALL,  /* the call has its effect and reports nothing before fault_driver_release; then `result` */
+    FAULT_HOLD,   /* put, put_if_match and delete have no effect before fault_driver_release, and report then: `result`,
+                     or with OK what the inner driver says; any other call is as FAULT_STALL */
+    FAULT_LATE,   /* put, put_if_match and delete report `result` at once, and have their effect at
+                     fault_driver_release; any other call is as FAULT_BEFORE */
 };
 
 struct fault_plan {
