@@ -79,13 +79,15 @@ struct fence {
     struct index_list_key list;
     struct slice member;
     /* how the write ended, before registry_int_fence_end */
-    bool is_open;                    /* the store may still change: the fence is left to expire */
+    bool is_open; /* the store may still change: the fence is left to expire, and a list is forgotten, now and then */
     enum index_list_outcome outcome; /* of a list; zeroed is PRESENT */
     struct slice data;
     /* private; zeroed */
     index_write write;
     struct gate gate;
     struct pending_call begin;
+    index_write doubt;
+    struct pending_call begin_doubt;
     bool is_ended;
 };
 /* A step, or a part of one: to be called again until it is NEXT. */

@@ -40,12 +40,33 @@ enum flow_next registry_int_fence_begin(struct flow *f, struct fence *fence)
     return registry_int_pending_await(f, &fence->begin);
 }
 
+/* What the write did, if it did it, is in the list when that is read again; what it may still do, when the fence
+ * expires. A write of no member in particular makes the index forget the list. */
+static enum flow_next forget_list(struct flow *f, struct fence *fence)
+{
+    struct index *index = fence->registry->index;
+    if (fence->begin_doubt.state == PENDING_IDLE) {
+        struct done done = registry_int_pending_done(&fence->begin_doubt, &fence->gate, f);
+        registry_int_pending_started(&fence->begin_doubt,
+                                     index_list_begin(index, fence->list, SLICE_EMPTY, &fence->doubt, done));
+    }
+    if (fence->begin_doubt.state == PENDING_RUNNING)
+        return registry_int_gate_wait(f, &fence->gate);
+    fence->is_ended = true;
+    if (fence->begin_doubt.result != OK)
+        return FLOW_NEXT;
+    return flow_await_any(f, index_list_end(index, fence->list, SLICE_EMPTY, fence->doubt, INDEX_MEMBER_UNKNOWN,
+                                            SLICE_EMPTY, flow_done(f)));
+}
+
 enum flow_next registry_int_fence_end(struct flow *f, struct fence *fence)
 {
     if (fence->begin.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &fence->gate);
-    if (fence->begin.state != PENDING_OVER || fence->begin.result != OK || fence->is_open || fence->is_ended)
+    if (fence->begin.state != PENDING_OVER || fence->begin.result != OK || fence->is_ended)
         return FLOW_NEXT;
+    if (fence->is_open)
+        return fence->is_of_list ? forget_list(f, fence) : FLOW_NEXT;
     fence->is_ended = true;
     struct index *index = fence->registry->index;
     if (!fence->is_of_list)

@@ -422,6 +422,22 @@ static void a_tag_that_is_broken_or_only_history_can_be_deleted(void **state)
     arena_done(&arena);
 }
 
+/* The tag is gone, though nobody was told; the next delete of its manifest is acknowledged. */
+static void a_tag_whose_delete_lost_its_answer_is_not_listed(void **state)
+{
+    struct env *env = *state;
+    struct images i;
+    push_images(env, &i);
+    assert_true(content_tags_are(env, "v1 v2 "));
+    fault_driver_plan(env->fault,
+                      (struct fault_plan){.nth = 2, .call = "delete", .kind = FAULT_AFTER, .result = UNAVAILABLE});
+    assert_int_equal(content_delete_tag(env, "v1"), UNAVAILABLE);
+    fault_driver_plan(env->fault, (struct fault_plan){.nth = 0});
+    assert_true(content_tags_are(env, "v2 "));
+    assert_int_equal(content_delete_manifest(env, &i.first, NULL), OK);
+    assert_true(content_tags_are(env, "v2 "));
+}
+
 /* ---- mounts ---- */
 
 static void a_mount_needs_a_source_that_serves_it(void **state)
@@ -501,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_tag_goes_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(the_history_of_a_tag_is_removed_before_what_it_names, setup, teardown),
         cmocka_unit_test_setup_teardown(a_tag_that_is_broken_or_only_history_can_be_deleted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_tag_whose_delete_lost_its_answer_is_not_listed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mount_needs_a_source_that_serves_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mounted_alias_names_what_its_source_names, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mount_of_bytes_that_are_gone_is_refused, setup, teardown),
