@@ -184,6 +184,10 @@ struct references_find {
 /* With validation switched off manifests may dangle: then they keep nothing. */
 enum flow_next registry_int_find_references(struct flow *f, struct references_find *find);
 
+/* What manifest_find says of one that nobody can read: it is not there, or is none. Any other failure is the store's,
+ * and no answer. */
+bool registry_int_is_unreadable(enum result r);
+
 /* ---- referrers (referrers.c) ---- */
 
 /* A subject as its fallback tag spells it (distribution-spec, "Referrers Tag Schema"). */

@@ -81,7 +81,7 @@ static enum flow_next find_subject(struct flow *f)
     struct manifest_delete_op *op = flow_owner(f);
     enum result r = flow_result(f);
     bool is_layer_only = op->revision.links_tried > 1;
-    if (registry_int_is_unknown(r) || (r == NOT_FOUND && is_layer_only))
+    if (r != OK && (!registry_int_is_unreadable(r) || (r == NOT_FOUND && is_layer_only)))
         return flow_fail(f, r);
     struct slice why;
     if (r != OK || manifest_parse(op->view.bytes, op->view.media_type, flow_arena(f), &op->manifest, &why) != OK)
@@ -104,7 +104,10 @@ static enum flow_next look_for_fallback(struct flow *f)
 static enum flow_next look_for_references(struct flow *f)
 {
     struct manifest_delete_op *op = flow_owner(f);
-    if (op->has_subject && flow_result(f) == OK) {
+    enum result r = op->has_subject ? flow_result(f) : NOT_FOUND;
+    if (r != OK && r != NOT_FOUND)
+        return flow_fail(f, r);
+    if (r == OK) {
         op->find.has_ignored = true;
         op->find.ignored = op->fallback_lookup.value.digest;
     }

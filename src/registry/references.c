@@ -19,6 +19,11 @@ struct references_op {
 
 static const enum digest_algorithm algorithms[] = {DIGEST_SHA256, DIGEST_SHA512};
 
+bool registry_int_is_unreadable(enum result r)
+{
+    return r == NOT_FOUND || r == UNSUPPORTED || r == CORRUPT;
+}
+
 /* ---- one manifest, in a flow of its own ---- */
 
 struct candidate {
@@ -69,7 +74,7 @@ static enum flow_next judge_manifest(struct flow *f)
     struct candidate *c = flow_owner(f);
     struct references_find *find = c->op->find;
     enum result r = flow_result(f);
-    if (r == NOT_FOUND || r == UNSUPPORTED || r == CORRUPT) /* nobody can read it: it keeps nothing alive */
+    if (registry_int_is_unreadable(r)) /* it keeps nothing alive */
         return FLOW_NEXT;
     if (r != OK)
         return flow_fail(f, r);

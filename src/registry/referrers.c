@@ -138,9 +138,10 @@ static enum flow_next give_descriptor(struct flow *f)
 {
     struct referrer *r = flow_owner(f);
     struct slice type;
-    if (registry_int_is_unknown(flow_result(f)))
-        return flow_fail(f, flow_result(f));
-    if (flow_result(f) == OK && referrer_artifact_type(r->descriptor, flow_arena(f), &type) == OK)
+    enum result result = flow_result(f);
+    if (result != OK && result != NOT_FOUND && result != TOO_LARGE)
+        return flow_fail(f, result);
+    if (result == OK && referrer_artifact_type(r->descriptor, flow_arena(f), &type) == OK)
         give_referrer(r, type, r->descriptor, flow_arena(f));
     return FLOW_NEXT;
 }
@@ -164,9 +165,10 @@ static enum flow_next describe_manifest(struct flow *f)
     struct referrer *r = flow_owner(f);
     struct manifest manifest;
     struct slice why;
-    if (registry_int_is_unknown(flow_result(f)))
-        return flow_fail(f, flow_result(f));
-    if (flow_result(f) != OK || manifest_parse(r->view.bytes, r->view.media_type, flow_arena(f), &manifest, &why) != OK)
+    enum result result = flow_result(f);
+    if (result != OK)
+        return registry_int_is_unreadable(result) ? FLOW_NEXT : flow_fail(f, result);
+    if (manifest_parse(r->view.bytes, r->view.media_type, flow_arena(f), &manifest, &why) != OK)
         return FLOW_NEXT;
     struct slice descriptor = referrer_descriptor(&manifest, &r->reference.digest, r->view.bytes.len, flow_arena(f));
     give_referrer(r, manifest.artifact_type, descriptor, flow_arena(f));
@@ -277,7 +279,7 @@ static enum flow_next read_tags(struct flow *f)
     struct arena *arena = flow_arena(f);
     if (op->tags_asked > 0) {
         enum result r = flow_result(f);
-        if (registry_int_is_unknown(r))
+        if (r != OK && !registry_int_is_unreadable(r))
             return flow_fail(f, r);
         if (r == OK)
             take_tagged(op, op->tags_asked == 1, arena);

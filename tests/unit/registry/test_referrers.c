@@ -185,6 +185,35 @@ static void what_is_no_descriptor_is_skipped(void **state)
     arena_done(&arena);
 }
 
+static void a_store_that_fails_leaves_nobody_out(void **state)
+{
+    struct env *env = *state;
+    struct arena arena;
+    arena_init(&arena);
+    struct digest subject = put_subject(env);
+    struct digest r[2] = {put_referrer(env, "a", &subject), put_referrer(env, "b", &subject)};
+    struct content c = {.is_index = true, .children = r, .child_count = 2};
+    (void)put(env, tag_of(&arena, &subject, ""), c);
+    static const enum result failures[] = {IO, DENIED, BUSY, QUOTA};
+    for (size_t i = 0; i < 4; i++) {
+        bool is_hit = true;
+        for (unsigned nth = 1; is_hit; nth++) {
+            fault_driver_plan(env->fault, (struct fault_plan){.nth = 0});
+            env_restart(env);
+            fault_driver_plan(env->fault, (struct fault_plan){.nth = nth, .call = "get", .result = failures[i]});
+            struct env_call call = {.kind = ENV_REFERRERS, .digest = subject, .limit = 10};
+            enum result result = env_run(env, &call);
+            is_hit = fault_driver_hits(env->fault) > 0;
+            assert_int_equal(result, is_hit ? failures[i] : OK);
+            assert_int_equal(call.count, is_hit ? 0 : 2);
+            env_call_done(&call);
+        }
+    }
+    fault_driver_plan(env->fault, (struct fault_plan){.nth = 0});
+    expect(env, &subject, r, 2);
+    arena_done(&arena);
+}
+
 /* ---- tags ---- */
 
 static void the_index_of_the_fallback_tag_counts(void **state)
@@ -521,6 +550,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(annotations_over_256_kib_need_no_subject, setup, teardown),
         cmocka_unit_test_setup_teardown(one_without_its_revision_is_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_descriptor_is_skipped, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_fails_leaves_nobody_out, setup, teardown),
         cmocka_unit_test_setup_teardown(the_index_of_the_fallback_tag_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(the_list_follows_the_fallback_tag, setup, teardown),
         cmocka_unit_test_setup_teardown(the_tags_of_cosign_count, setup, teardown),
