@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Manifests: what parses obeys every limit, parses again with the type it got, and is sniffed as that type.
+ * Manifests: what parses obeys every limit, parses again with the type it got, and is sniffed as that type. Descriptors
+ * of referrers: what is written reads back.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -41,6 +42,20 @@ static void check_manifest(const struct manifest *m)
     MUST(m->annotation_count <= MANIFEST_JSON_VALUES_MAX);
 }
 
+/* Its entry in a list of referrers can be read again, whatever its annotations are. */
+static void check_referrer(const struct manifest *m, struct slice bytes, struct arena *arena)
+{
+    struct digest digest;
+    digest_of(bytes.len % 2 == 0 ? DIGEST_SHA256 : DIGEST_SHA512, bytes, &digest);
+    struct slice type;
+    struct slice entry = referrer_descriptor(m, &digest, bytes.len, arena);
+    MUST(entry.len > 0 && entry.ptr[0] == '{' && entry.ptr[entry.len - 1] == '}');
+    MUST(memchr(entry.ptr, '\n', entry.len) == NULL); /* which ends the type in the index's list */
+    MUST(m->artifact_type.len == 0 || memchr(m->artifact_type.ptr, '\n', m->artifact_type.len) == NULL);
+    MUST(referrer_artifact_type(entry, arena, &type) == OK);
+    MUST(slice_equal(type, m->artifact_type));
+}
+
 /* The first byte chooses the Content-Type. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -70,7 +85,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(manifest_parse(bytes, m.media_type, &arena, &again, &why) == OK);
         MUST(again.kind == m.kind && again.child_count == m.child_count);
         MUST(sniff != OK || slice_equal(sniffed, m.media_type));
+        check_referrer(&m, bytes, &arena);
     }
+    struct slice type;
+    r = referrer_artifact_type(bytes, &arena, &type); /* what somebody else has put there */
+    MUST(r == OK || r == INVALID);
     arena_done(&arena);
     return 0;
 }
