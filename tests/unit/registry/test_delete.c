@@ -429,8 +429,9 @@ static void a_tag_whose_delete_lost_its_answer_is_not_listed(void **state)
     struct images i;
     push_images(env, &i);
     assert_true(content_tags_are(env, "v1 v2 "));
+    /* its history, the folder of a history it has not, itself */
     fault_driver_plan(env->fault,
-                      (struct fault_plan){.nth = 2, .call = "delete", .kind = FAULT_AFTER, .result = UNAVAILABLE});
+                      (struct fault_plan){.nth = 3, .call = "delete", .kind = FAULT_AFTER, .result = UNAVAILABLE});
     assert_int_equal(content_delete_tag(env, "v1"), UNAVAILABLE);
     fault_driver_plan(env->fault, (struct fault_plan){.nth = 0});
     assert_true(content_tags_are(env, "v2 "));
