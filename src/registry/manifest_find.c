@@ -8,6 +8,8 @@
 /* What is served may be larger than what is accepted today, but not without bound. */
 #define STORED_BYTES_MAX (16u * 1024u * 1024u)
 
+enum looked_at { LOOKED_AT_NOTHING, LOOKED_AT_REVISION, LOOKED_AT_TAG };
+
 struct manifest_find_op {
     struct registry *registry;
     struct repo_name repo;
@@ -17,6 +19,7 @@ struct manifest_find_op {
     struct lookup tag;
     struct lookup revision;
     bool has_asked_revision;
+    enum looked_at looked_at; /* by find_revision */
     struct slice bytes;
     struct slice media_type;
     struct offload job;
@@ -38,12 +41,40 @@ static enum flow_next find_tag(struct flow *f)
     return flow_call(f, &registry_int_lookup_program, &op->tag);
 }
 
+static enum flow_next look_up(struct flow *f, struct lookup *lookup, enum looked_at looked_at)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    op->looked_at = looked_at;
+    return flow_again(f, flow_call(f, &registry_int_lookup_program, lookup));
+}
+
+/* Again for each look. Since a tag was looked up it may have come to name something else, and what it named may be
+ * gone: then it is looked up once more. */
 static enum flow_next find_revision(struct flow *f)
 {
     struct manifest_find_op *op = flow_owner(f);
-    if (!op->has_asked_revision)
+    enum result r = flow_result(f);
+    switch (op->looked_at) {
+    case LOOKED_AT_NOTHING:
+        if (!op->has_asked_revision)
+            begin_revision(op);
+        return look_up(f, &op->revision, LOOKED_AT_REVISION);
+    case LOOKED_AT_REVISION:
+        if (r == OK)
+            return FLOW_NEXT;
+        if (r != NOT_FOUND || op->reference.is_digest)
+            return flow_fail(f, r);
+        registry_int_lookup_tag(&op->tag, op->registry, op->repo, op->reference.tag);
+        return look_up(f, &op->tag, LOOKED_AT_TAG);
+    case LOOKED_AT_TAG:
+        if (r == OK && digest_equal(&op->tag.value.digest, &op->revision.digest))
+            r = NOT_FOUND;
+        if (r != OK)
+            return flow_fail(f, r);
         begin_revision(op);
-    return flow_call(f, &registry_int_lookup_program, &op->revision);
+        return look_up(f, &op->revision, LOOKED_AT_REVISION);
+    }
+    return FLOW_NEXT;
 }
 
 static enum flow_next read_bytes(struct flow *f)
