@@ -69,7 +69,7 @@ static const struct flow_step session_steps[] = {
 };
 static const struct flow_program session_program = {.name = "race_session", FLOW_STEPS(session_steps)};
 
-static void open_session(struct race_op *op, struct race_world *world)
+void race_op_prepare(struct race_op *op, struct race_world *world)
 {
     struct session s = {.world = world,
                         .repo = {world->content.repos[op->repo]},
@@ -83,22 +83,31 @@ static void open_session(struct race_op *op, struct race_world *world)
 
 /* ---- chosen at random ---- */
 
-/* Pushes and deletes of what belongs together are the point; reads look at them. */
-static enum race_kind choose_kind(struct dice *dice)
+/* What a round is about: everything; one tag; layers and whether there is a repository; referrers. */
+static const uint8_t weights[RACE_THEMES][RACE_KINDS] = {
+    {30, 5, 6, 18, 11, 8, 4, 9, 4, 6, 6, 4},
+    {40, 0, 0, 14, 0, 12, 0, 20, 0, 10, 2, 2},
+    {4, 12, 18, 4, 30, 2, 0, 0, 10, 2, 0, 18},
+    {35, 0, 0, 25, 0, 6, 6, 0, 0, 0, 28, 0},
+};
+
+static enum race_kind choose_kind(struct dice *dice, unsigned theme)
 {
-    static const uint8_t weights[RACE_KINDS] = {
-        [RACE_MANIFEST_PUT] = 30, [RACE_BLOB_COMMIT] = 5, [RACE_BLOB_MOUNT] = 6,    [RACE_MANIFEST_DELETE] = 18,
-        [RACE_BLOB_DELETE] = 11,  [RACE_TAG_DELETE] = 8,  [RACE_MANIFEST_FIND] = 4, [RACE_TAG_FIND] = 9,
-        [RACE_BLOB_FIND] = 4,     [RACE_TAG_LIST] = 6,    [RACE_REFERRER_LIST] = 6, [RACE_REPOSITORY_LIST] = 3,
-    };
     unsigned all = 0;
     for (unsigned i = 0; i < RACE_KINDS; i++)
-        all += weights[i];
+        all += weights[theme][i];
     unsigned left = dice_below(dice, all);
     unsigned kind = 0;
-    while (left >= weights[kind])
-        left -= weights[kind++];
+    while (left >= weights[theme][kind])
+        left -= weights[theme][kind++];
     return (enum race_kind)kind;
+}
+
+void race_world_choose_theme(struct race_world *world)
+{
+    world->theme = dice_chance(&world->dice, 40) ? 0 : dice_below(&world->dice, RACE_THEMES);
+    world->focus = world->theme == RACE_THEMES - 1 ? RACE_REFERRER : dice_below(&world->dice, RACE_MANIFESTS);
+    world->focus_repo = dice_below(&world->dice, RACE_REPOS);
 }
 
 static struct race_condition choose_condition(struct dice *dice)
@@ -121,9 +130,9 @@ static void choose_put(struct race_op *op, struct dice *dice)
     if (op->by_digest)
         op->tags = dice_below(dice, 1u << RACE_TAGS);
     unsigned conditions = dice_below(dice, 100);
-    if (conditions < 25)
+    if (conditions < 30)
         op->if_match = choose_condition(dice);
-    if (conditions >= 20 && conditions < 45)
+    if (conditions >= 25 && conditions < 50)
         op->if_none_match = choose_condition(dice);
 }
 
@@ -141,8 +150,8 @@ static unsigned choose_manifest(const struct race_world *world, struct dice *dic
 void race_op_choose(struct race_op *op, struct race_world *world)
 {
     struct dice *dice = &world->dice;
-    *op = (struct race_op){.kind = choose_kind(dice)};
-    op->repo = dice_chance(dice, 80) ? 0 : 1;
+    *op = (struct race_op){.kind = choose_kind(dice, world->theme)};
+    op->repo = dice_chance(dice, 85) ? world->focus_repo : 1 - world->focus_repo;
     bool is_of_manifest =
         op->kind == RACE_MANIFEST_PUT || op->kind == RACE_MANIFEST_DELETE || op->kind == RACE_MANIFEST_FIND;
     bool is_of_blob = op->kind == RACE_BLOB_COMMIT || op->kind == RACE_BLOB_MOUNT || op->kind == RACE_BLOB_DELETE ||
@@ -153,7 +162,7 @@ void race_op_choose(struct race_op *op, struct race_world *world)
     if (op->kind == RACE_MANIFEST_PUT)
         choose_put(op, dice);
     if (op->kind == RACE_BLOB_COMMIT)
-        open_session(op, world);
+        race_op_prepare(op, world);
 }
 
 /* ---- told ---- */
@@ -373,8 +382,10 @@ enum result race_op_run(struct race_op *op, struct race_world *world)
     race_op_begin(op, world);
     for (int i = 0; i < TURNS_MAX && !op->is_over; i++)
         loop_run_once(world->loop, 0);
-    RACE_MUST(op->is_over); /* else it waits for a lock that nobody holds any more */
-    return op->outcome;
+    if (op->is_over)
+        return op->outcome;
+    strbuf_append_format(&world->wrong, "%s waits for something that never comes\n", race_kind_name(op->kind));
+    return PENDING;
 }
 
 void race_op_done(struct race_op *op)

@@ -249,8 +249,9 @@ static void fill_repo(struct race_world *world, unsigned repo)
 {
     const struct race_content *c = &world->content;
     struct dice *dice = &world->dice;
+    bool is_sparse = dice_chance(dice, 30); /* so that what is taken away is the last of a repository */
     for (unsigned b = 0; b < RACE_BLOBS; b++) {
-        if (!dice_chance(dice, 92))
+        if (!dice_chance(dice, is_sparse ? 25 : 92))
             continue;
         store(world, c->blob_paths[b], c->blobs[b]);
         store(world, c->paths[repo * RACE_OF_REPO + RACE_LAYER + b], c->blob_texts[b]);
@@ -263,6 +264,12 @@ static void fill_repo(struct race_world *world, unsigned repo)
         if (dice_chance(dice, 80) && exists(world, c->paths[repo * RACE_OF_REPO + RACE_REVISION + m]))
             fill_tag(world, repo, t, m);
     }
+}
+
+void race_world_fill(struct race_world *world)
+{
+    for (unsigned r = 0; r < RACE_REPOS; r++)
+        fill_repo(world, r);
 }
 
 /* ---- life ---- */
@@ -292,6 +299,8 @@ void race_world_init(struct race_world *world)
     memset(world, 0, sizeof(*world));
     make_content(&world->content);
     world->now_ms = 1700000000000u;
+    memset(world->secret, 115, sizeof(world->secret) - 1);
+    world->config.http.secret.value = world->secret; /* else each registry would load one from the store */
     world->config.uploads.expire_after_ms = 24u * 3600u * 1000u;
     world->config.http.max_manifest_bytes = 4u * 1024u * 1024u;
     world->config.validation.layers = true;
@@ -312,7 +321,7 @@ void race_world_done(struct race_world *world)
     arena_done(&world->content.arena);
 }
 
-void race_world_begin(struct race_world *world)
+void race_world_begin_empty(struct race_world *world)
 {
     strbuf_clear(&world->trace);
     strbuf_clear(&world->wrong);
@@ -323,8 +332,12 @@ void race_world_begin(struct race_world *world)
     scripted_driver_watch(world->script, on_effect, world);
     world->storage = storage_wrap(&scripted_driver, world->script, NULL);
     start_registry(world);
-    for (unsigned r = 0; r < RACE_REPOS; r++)
-        fill_repo(world, r);
+}
+
+void race_world_begin(struct race_world *world)
+{
+    race_world_begin_empty(world);
+    race_world_fill(world);
 }
 
 void race_world_end(struct race_world *world)

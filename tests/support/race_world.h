@@ -66,6 +66,7 @@ struct race_world {
     struct loop *loop;
     struct pool *pool;
     struct config config;
+    char secret[33];
     uint64_t now_ms;
     uint64_t moments; /* of the histories */
     void *memory;
@@ -74,16 +75,22 @@ struct race_world {
     struct index *index;
     struct registry *registry;
     bool is_faulty;
-    unsigned focus;      /* the manifest that a round is about */
+    /* what a round is about */
+    unsigned theme;
+    unsigned focus; /* a manifest */
+    unsigned focus_repo;
     struct strbuf trace; /* empty unless wanted */
     struct strbuf wrong; /* what is found to be wrong, a line each */
 };
 
 void race_world_init(struct race_world *world);
 void race_world_done(struct race_world *world);
-/* Another store, with a random content that is in order, and a registry that has not seen it. */
+/* Another store, with nothing in it or with a random content that is in order, and a registry that has not seen it. */
+void race_world_begin_empty(struct race_world *world);
 void race_world_begin(struct race_world *world);
 void race_world_end(struct race_world *world);
+/* Puts random things into the store that are in order, beside the registry, which must not have seen it yet. */
+void race_world_fill(struct race_world *world);
 /* Another process on the same store. */
 void race_world_restart(struct race_world *world);
 void race_world_wants_trace(struct race_world *world);
@@ -164,13 +171,19 @@ struct race_op {
     uint64_t offset;
 };
 
+#define RACE_THEMES 4u
+
+/* What the operations of a round, chosen after this, are mostly about. */
+void race_world_choose_theme(struct race_world *world);
 const char *race_kind_name(enum race_kind kind);
 /* What it is and what came of it, for a reader. */
 struct slice race_op_name(const struct race_op *op, const struct race_content *content, struct arena *arena);
-/* A random one; COMMIT's session is opened and filled. */
+/* Opens and fills a COMMIT's session. */
+void race_op_prepare(struct race_op *op, struct race_world *world);
+/* A random one, prepared. */
 void race_op_choose(struct race_op *op, struct race_world *world);
 void race_op_begin(struct race_op *op, struct race_world *world);
-/* Begins it and runs it to its end, with a store that answers at once. */
+/* Begins it and runs it to its end, with a store that answers at once. PENDING: it does not end. */
 enum result race_op_run(struct race_op *op, struct race_world *world);
 void race_op_done(struct race_op *op);
 

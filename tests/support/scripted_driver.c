@@ -13,7 +13,7 @@
 
 /* Of a hundred calls so many are left lying until there is nothing else to do, as a rule. */
 #define LAZY_PERCENT 20u
-#define WAKE_LAZY_PERCENT 5u
+#define WAKE_LAZY_PERCENT 1u
 #define REPORT_AT_ONCE_PERCENT 50u
 
 /* One call under way. */
@@ -55,6 +55,7 @@ struct scripted_driver {
     struct dice *dice;
     bool is_at_once;
     unsigned fail_percent;
+    struct slice lost; /* path */
     struct call **waiting;
     size_t count;
     size_t capacity;
@@ -210,7 +211,12 @@ static enum result scripted_get(void *self, struct slice path, size_t max_bytes,
 
 static enum result apply_put(struct call *c)
 {
-    return c->script->inner->put(c->script->self, c->path, c->bytes, c->flags, never_done(c));
+    struct scripted_driver *script = c->script;
+    enum result r = script->inner->put(script->self, c->path, c->bytes, c->flags, never_done(c));
+    if (script->lost.len == 0 || !slice_equal(script->lost, c->path))
+        return r;
+    script->lost = SLICE_EMPTY;
+    return IO;
 }
 
 static enum result scripted_put(void *self, struct slice path, struct slice bytes, unsigned flags, struct done done)
@@ -471,9 +477,19 @@ void scripted_driver_fail(struct scripted_driver *script, unsigned percent)
     script->fail_percent = percent;
 }
 
+void scripted_driver_lose(struct scripted_driver *script, struct slice path)
+{
+    script->lost = path;
+}
+
 size_t scripted_driver_waiting(const struct scripted_driver *script)
 {
     return script->count;
+}
+
+uint64_t scripted_driver_calls(const struct scripted_driver *script)
+{
+    return script->calls;
 }
 
 uint64_t scripted_driver_steps(const struct scripted_driver *script)

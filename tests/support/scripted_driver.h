@@ -31,11 +31,14 @@ struct scripted_driver *scripted_driver_new(const struct storage_driver *inner, 
 void scripted_driver_run_at_once(struct scripted_driver *script, bool is_at_once);
 /* So many calls of a hundred fail with IO, with or without their effect. 0 at first. */
 void scripted_driver_fail(struct scripted_driver *script, unsigned percent);
+/* The next put to `path` (borrowed) has its effect and fails with IO: its answer was lost. */
+void scripted_driver_lose(struct scripted_driver *script, struct slice path);
 /* One waiting call has its effect or reports. False: none is waiting. */
 bool scripted_driver_step(struct scripted_driver *script);
 /* Calls that were made and have not reported. */
 size_t scripted_driver_waiting(const struct scripted_driver *script);
-/* Steps so far. */
+/* Calls, and steps, so far; calls that completed at once do not count. */
+uint64_t scripted_driver_calls(const struct scripted_driver *script);
 uint64_t scripted_driver_steps(const struct scripted_driver *script);
 /* Called when a call has just had its effect. NULL: nothing. */
 void scripted_driver_watch(struct scripted_driver *script,
