@@ -262,7 +262,7 @@ static enum flow_next end_referrer(struct flow *f)
     struct manifest_delete_op *op = flow_owner(f);
     if (op->referrer.registry == NULL)
         return FLOW_NEXT;
-    op->referrer.is_open = registry_int_is_unknown(flow_outcome(f)) && flow_outcome(f) != CANCELLED;
+    op->referrer.is_open = registry_int_is_unknown(flow_outcome(f));
     return registry_int_fence_end(f, &op->referrer);
 }
 

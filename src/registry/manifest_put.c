@@ -374,8 +374,7 @@ static enum flow_next end_referrer(struct flow *f)
         return registry_int_gate_wait(f, &op->gate);
     if (op->referrer.registry == NULL)
         return FLOW_NEXT;
-    op->referrer.is_open = op->referrer.outcome != INDEX_MEMBER_PRESENT && registry_int_is_unknown(flow_outcome(f)) &&
-                           flow_outcome(f) != CANCELLED;
+    op->referrer.is_open = op->referrer.outcome != INDEX_MEMBER_PRESENT && registry_int_is_unknown(flow_outcome(f));
     return registry_int_fence_end(f, &op->referrer);
 }
 

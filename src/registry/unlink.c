@@ -180,8 +180,8 @@ static enum flow_next note_outcomes(struct flow *f)
 static enum flow_next end_fences(struct flow *f)
 {
     struct unlink *op = flow_owner(f);
-    /* A cancelled flow has seen its last call end: it knows. */
-    bool is_unknown = registry_int_is_unknown(flow_outcome(f)) && flow_outcome(f) != CANCELLED;
+    /* A cancelled flow has seen its last call end, but not what it said. */
+    bool is_unknown = registry_int_is_unknown(flow_outcome(f));
     for (unsigned i = 0; i < op->fence_count; i++) {
         op->fences[i].is_open = is_unknown;
         enum flow_next next = registry_int_fence_end(f, &op->fences[i]);

@@ -190,6 +190,13 @@ static void ask_referrers(struct env *env, struct probe *p, struct world *w)
     add_list(p, SLICE("referrers"), list, names, WORLD_MANIFESTS);
 }
 
+bool world_asks_for(size_t repo, enum world_blob blob)
+{
+    if (repo == 1)
+        return blob == W_LAYER || blob == W_EMPTY;
+    return repo == 0 || blob == W_NESTED || blob == W_ALIAS;
+}
+
 void probe_run(struct env *env, struct world *w, struct probe *p)
 {
     memset(p, 0, sizeof(*p));
@@ -204,7 +211,8 @@ void probe_run(struct env *env, struct world *w, struct probe *p)
         for (size_t k = i == 0 ? 0 : W_OTHER; k <= (i == 0 ? WORLD_MANIFESTS - 1 : W_OTHER); k++)
             ask_manifest(env, p, content_name(&p->arena, &w->manifests[k]));
         for (size_t k = 0; k < WORLD_BLOBS; k++)
-            ask_blob(env, p, &w->blobs[k]);
+            if (world_asks_for(i, (enum world_blob)k))
+                ask_blob(env, p, &w->blobs[k]);
     }
     p->first_of_lists = p->count;
     for (size_t i = 0; i < WORLD_REPOS; i++) {

@@ -44,6 +44,8 @@ struct world {
 /* Pushes it; a registry knows it all afterwards, through its index. */
 void world_build(struct env *env, struct world *world);
 void world_done(struct world *world);
+/* Which blobs a probe asks for in which repository: those that may be there. */
+bool world_asks_for(size_t repo, enum world_blob blob);
 /* A put of one of its manifests; reference NULL: by its digest. */
 struct env_call world_put(struct world *world, enum world_manifest manifest, const char *reference);
 
