@@ -83,12 +83,11 @@ void race_op_prepare(struct race_op *op, struct race_world *world)
 
 /* ---- chosen at random ---- */
 
-/* What a round is about: everything; one tag; layers and whether there is a repository; referrers. */
 static const uint8_t weights[RACE_THEMES][RACE_KINDS] = {
-    {30, 5, 6, 18, 11, 8, 4, 9, 4, 6, 6, 4},
-    {40, 0, 0, 14, 0, 12, 0, 20, 0, 10, 2, 2},
-    {4, 12, 18, 4, 30, 2, 0, 0, 10, 2, 0, 18},
-    {35, 0, 0, 25, 0, 6, 6, 0, 0, 0, 28, 0},
+    [RACE_THEME_ALL] = {30, 5, 6, 18, 11, 8, 4, 9, 4, 6, 6, 4},
+    [RACE_THEME_TAG] = {45, 0, 0, 12, 0, 10, 0, 20, 0, 10, 2, 1},
+    [RACE_THEME_LAYERS] = {4, 12, 18, 4, 30, 2, 0, 0, 10, 2, 0, 18},
+    [RACE_THEME_REFERRERS] = {35, 0, 0, 25, 0, 6, 6, 0, 0, 0, 28, 0},
 };
 
 static enum race_kind choose_kind(struct dice *dice, unsigned theme)
@@ -106,7 +105,7 @@ static enum race_kind choose_kind(struct dice *dice, unsigned theme)
 void race_world_choose_theme(struct race_world *world)
 {
     world->theme = dice_chance(&world->dice, 40) ? 0 : dice_below(&world->dice, RACE_THEMES);
-    world->focus = world->theme == RACE_THEMES - 1 ? RACE_REFERRER : dice_below(&world->dice, RACE_MANIFESTS);
+    world->focus = world->theme == RACE_THEME_REFERRERS ? RACE_REFERRER : dice_below(&world->dice, RACE_MANIFESTS);
     world->focus_repo = dice_below(&world->dice, RACE_REPOS);
 }
 
@@ -123,16 +122,16 @@ static unsigned choose_tag(struct dice *dice)
     return dice_chance(dice, 15) ? RACE_TAGS - 1 : dice_chance(dice, 70) ? 0 : 1;
 }
 
-static void choose_put(struct race_op *op, struct dice *dice)
+static void choose_put(struct race_op *op, struct dice *dice, bool is_about_a_tag)
 {
-    op->by_digest = dice_chance(dice, 30);
+    op->by_digest = dice_chance(dice, is_about_a_tag ? 10 : 30);
     op->tags = 1u << choose_tag(dice);
     if (op->by_digest)
         op->tags = dice_below(dice, 1u << RACE_TAGS);
-    unsigned conditions = dice_below(dice, 100);
-    if (conditions < 30)
+    unsigned conditions = dice_below(dice, is_about_a_tag ? 75 : 150);
+    if (conditions < 35)
         op->if_match = choose_condition(dice);
-    if (conditions >= 25 && conditions < 50)
+    if (conditions >= 30 && conditions < 60)
         op->if_none_match = choose_condition(dice);
 }
 
@@ -140,7 +139,7 @@ static void choose_put(struct race_op *op, struct dice *dice)
 static unsigned choose_manifest(const struct race_world *world, struct dice *dice, enum race_kind kind)
 {
     unsigned focus = world->focus;
-    if (dice_chance(dice, 35))
+    if (dice_chance(dice, world->theme == RACE_THEME_TAG ? 60 : 35)) /* a tag moves between them */
         return dice_below(dice, RACE_MANIFESTS);
     if (kind == RACE_MANIFEST_DELETE && focus == RACE_INDEX && dice_chance(dice, 50))
         return RACE_SUBJECT;
@@ -160,7 +159,7 @@ void race_op_choose(struct race_op *op, struct race_world *world)
                : is_of_blob   ? dice_below(dice, RACE_BLOBS)
                               : choose_tag(dice);
     if (op->kind == RACE_MANIFEST_PUT)
-        choose_put(op, dice);
+        choose_put(op, dice, world->theme == RACE_THEME_TAG);
     if (op->kind == RACE_BLOB_COMMIT)
         race_op_prepare(op, world);
 }

@@ -249,7 +249,8 @@ static void fill_repo(struct race_world *world, unsigned repo)
 {
     const struct race_content *c = &world->content;
     struct dice *dice = &world->dice;
-    bool is_sparse = dice_chance(dice, 30); /* so that what is taken away is the last of a repository */
+    bool is_sparse = dice_chance(dice, 20);           /* so that what is taken away is the last of a repository */
+    unsigned percent = 10 + 25 * dice_below(dice, 4); /* without manifests layers can go */
     for (unsigned b = 0; b < RACE_BLOBS; b++) {
         if (!dice_chance(dice, is_sparse ? 25 : 92))
             continue;
@@ -257,7 +258,7 @@ static void fill_repo(struct race_world *world, unsigned repo)
         store(world, c->paths[repo * RACE_OF_REPO + RACE_LAYER + b], c->blob_texts[b]);
     }
     for (unsigned m = 0; m < RACE_MANIFESTS; m++)
-        if (dice_chance(dice, 65) && names_stand(world, repo, m))
+        if (dice_chance(dice, percent) && names_stand(world, repo, m))
             fill_manifest(world, repo, m);
     for (unsigned t = 0; t < RACE_TAGS; t++) {
         unsigned m = dice_below(dice, RACE_MANIFESTS);

@@ -76,7 +76,7 @@ struct race_world {
     struct registry *registry;
     bool is_faulty;
     /* what a round is about */
-    unsigned theme;
+    unsigned theme; /* enum race_theme */
     unsigned focus; /* a manifest */
     unsigned focus_repo;
     struct strbuf trace; /* empty unless wanted */
@@ -171,7 +171,13 @@ struct race_op {
     uint64_t offset;
 };
 
-#define RACE_THEMES 4u
+enum race_theme {
+    RACE_THEME_ALL,
+    RACE_THEME_TAG,    /* one tag that moves */
+    RACE_THEME_LAYERS, /* and whether there is a repository */
+    RACE_THEME_REFERRERS,
+    RACE_THEMES
+};
 
 /* What the operations of a round, chosen after this, are mostly about. */
 void race_world_choose_theme(struct race_world *world);
