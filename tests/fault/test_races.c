@@ -37,6 +37,7 @@ struct run {
     uint64_t rounds;
     uint64_t steps;
     bool is_traced;
+    bool is_untidy; /* something was cut short in this world: there may be garbage */
     uint64_t outcomes[RACE_KINDS][PENDING];
 };
 
@@ -133,6 +134,7 @@ static void race(struct run *run)
     struct race_world *world = &run->world;
     world->is_faulty = dice_chance(&world->dice, 20);
     run->cancel_percent = dice_chance(&world->dice, 40) ? 5 : 0;
+    run->is_untidy = run->is_untidy || world->is_faulty || run->cancel_percent > 0;
     choose_ops(run);
     scripted_driver_run_at_once(world->script, false);
     scripted_driver_fail(world->script, world->is_faulty ? 4 : 0);
@@ -251,8 +253,9 @@ static void delete (struct race_world *world, enum race_kind kind, unsigned repo
         strbuf_append_format(&world->wrong, "the last delete answered %s\n", result_name(r));
 }
 
-static void check_all_can_go(struct race_world *world)
+static void check_all_can_go(struct run *run)
 {
+    struct race_world *world = &run->world;
     for (unsigned r = 0; r < RACE_REPOS; r++) {
         for (unsigned t = 0; t < RACE_TAGS; t++)
             delete (world, RACE_TAG_DELETE, r, t);
@@ -266,6 +269,8 @@ static void check_all_can_go(struct race_world *world)
     compare_with_store(world, &state, UINT32_MAX, NULL);
     if (race_world_has_repositories(world))
         strbuf_append_cstr(&world->wrong, "something is left of the repositories\n");
+    if (!run->is_untidy && race_world_has_referrers(world))
+        strbuf_append_cstr(&world->wrong, "something is left of the referrers\n");
 }
 
 static void forget_ops(struct run *run)
@@ -282,6 +287,7 @@ static void run_episode(struct run *run, uint64_t seed, bool is_traced)
     world->dice.state = seed;
     race_world_begin(world);
     run->is_traced = is_traced;
+    run->is_untidy = false;
     if (is_traced)
         race_world_wants_trace(world);
     unsigned rounds = 1 + dice_below(&world->dice, ROUNDS_MAX);
@@ -299,7 +305,7 @@ static void run_episode(struct run *run, uint64_t seed, bool is_traced)
         check(run, seed);
         forget_ops(run);
     }
-    check_all_can_go(world);
+    check_all_can_go(run);
     check(run, seed);
     race_world_end(world);
 }

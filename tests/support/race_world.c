@@ -174,6 +174,11 @@ bool race_world_has_repositories(const struct race_world *world)
     return has_objects(world, layout_repositories_folder());
 }
 
+bool race_world_has_referrers(const struct race_world *world)
+{
+    return has_objects(world, SLICE("minato/referrers"));
+}
+
 /* Whether the repository has everything that the manifest names. */
 static bool names_stand(const struct race_world *world, unsigned repo, unsigned m)
 {

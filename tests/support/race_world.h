@@ -107,6 +107,8 @@ struct race_state race_world_state(struct race_world *world);
 /* Every link's target stands, and so does all that the manifests name; else it is told in `wrong`. */
 void race_world_check_references(struct race_world *world);
 bool race_world_has_repositories(const struct race_world *world);
+/* Descriptors of referrers, be their manifests there or not. */
+bool race_world_has_referrers(const struct race_world *world);
 
 /* ---- operations ---- */
 
