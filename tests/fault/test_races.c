@@ -21,7 +21,7 @@
 
 #include "race_world.h"
 
-#define EPISODES 800u /* worlds */
+#define EPISODES 800u  /* worlds */
 #define ROUNDS_MAX 12u /* in one of them */
 #define OPS_MAX 7u
 #define IDLE_MAX 60u /* turns in which nothing happens: then it is stuck */
