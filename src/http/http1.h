@@ -23,7 +23,6 @@
 #define HTTP1_LINGER_MS 2000
 /* Connections above the limit that still get to hear 503; what comes above these is closed at once. */
 #define HTTP1_REFUSED_MAX 64
-#define HTTP1_PEER_SIZE 56
 
 /* ---- errors made here ---- */
 
@@ -136,9 +135,8 @@ struct http1_file_job {
 };
 
 struct http1_connection {
+    struct http_link link; /* first */
     struct http_server *server;
-    struct http1_connection *previous;
-    struct http1_connection *next;
     struct transport io;
     struct timer timer; /* idle, head, body, linger: whatever the state waits for */
     enum http1_state state;
@@ -167,21 +165,18 @@ struct http1_connection {
     struct page *source_page; /* being read */
     struct http1_file_job *file_job;
     char *refusal;
-    char peer[HTTP1_PEER_SIZE];
 };
 
 extern const struct http_carrier http_int_http1_carrier;
 
 /* Owns `fd` from now on. */
-void http_int_http1_open(struct http_server *server, int fd, struct slice peer, bool is_over_limit);
+void http_int_http1_open(struct http_server *server, int fd, const struct http_address *peer, bool is_over_limit);
 void http_int_http1_hold(struct http1_connection *c);
 void http_int_http1_release(struct http1_connection *c);
 /* The client has gone, or is given up: tells the handler, closes. The handler's completions run inside. */
 void http_int_http1_abort(struct http1_connection *c);
 /* The same on the loop's next turn, for use inside calls of the handler's. */
 void http_int_http1_abort_soon(struct http1_connection *c);
-/* Closes now if the connection is idle and nothing has arrived. */
-void http_int_http1_close_idle(struct http1_connection *c);
 /* The carrier's. The connection is held from one to the other. */
 void http_int_http1_detach(struct http_request *req);
 void http_int_http1_resume(void *stream);

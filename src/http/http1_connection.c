@@ -37,9 +37,7 @@ void http_int_http1_release(struct http1_connection *c)
     free(c->refusal);
     http_int_http1_input_free(c);
     free(c);
-    server->connection_count--;
-    http_int_server_gauge(server, METRIC_CONNECTIONS_OPEN, -1);
-    http_int_server_ended(server);
+    http_int_server_forget(server);
 }
 
 void http_int_http1_input_free(struct http1_connection *c)
@@ -89,23 +87,13 @@ static size_t make_room(struct http1_connection *c)
 
 /* ---- the end ---- */
 
-static void unlink_connection(struct http1_connection *c)
-{
-    if (c->previous != NULL)
-        c->previous->next = c->next;
-    else
-        c->server->connections = c->next;
-    if (c->next != NULL)
-        c->next->previous = c->previous;
-}
-
 /* No request is attached any more. While a pool job sends, the descriptor stays and the job's end closes it. */
 static void close_now(struct http1_connection *c)
 {
     assert(c->state != HTTP1_CLOSED);
     c->state = HTTP1_CLOSED;
     timer_stop(&c->timer);
-    unlink_connection(c);
+    http_int_server_unlink(c->server, &c->link);
     page_release(TAKE(c->page));
     if (c->is_fd_lent)
         http_int_transport_abort(&c->io);
@@ -165,8 +153,20 @@ void http_int_http1_abort_soon(struct http1_connection *c)
         timer_start(c->server->loop, &c->timer, 0, on_abort_soon);
 }
 
-void http_int_http1_close_idle(struct http1_connection *c)
+static struct http1_connection *of_link(struct http_link *link)
 {
+    return (struct http1_connection *)(void *)link;
+}
+
+static void abort_link(struct http_link *link)
+{
+    http_int_http1_abort(of_link(link));
+}
+
+/* Closes now if the connection is idle and nothing has arrived; otherwise the next reply will be the last. */
+static void drain_link(struct http_link *link)
+{
+    struct http1_connection *c = of_link(link);
     if (c->state == HTTP1_HEAD && c->in.len == 0 && !c->is_running && !http_int_transport_has_bytes(&c->io))
         close_now(c);
 }
@@ -216,7 +216,8 @@ static void tell_refusal(const struct http1_connection *c, const struct http1_er
     const struct http_server *server = c->server;
     if (server->refusal_listener == NULL)
         return;
-    struct http_refusal refusal = {.status = error->status, .reason = error->message, .peer = slice_from_cstr(c->peer)};
+    struct http_refusal refusal = {
+        .status = error->status, .reason = error->message, .peer = slice_from_cstr(c->io.peer)};
     http_int_http1_peek_target(slice_of(c->in.ptr + c->in.start, c->in.len), &refusal.method, &refusal.path);
     if (c->is_head_begun)
         refusal.duration_ms = loop_now_ms(server->loop) - c->head_began_ms;
@@ -267,7 +268,7 @@ static void begin_request(struct http1_connection *c, const struct http1_head *h
     c->is_http10 = head->is_http10;
     http_int_http1_body_init(c, head);
     req->stream = c;
-    req->peer = arena_copy(&req->arena, slice_from_cstr(c->peer));
+    req->peer = arena_copy(&req->arena, slice_from_cstr(c->io.peer));
     req->begun_ms = loop_now_ms(c->server->loop);
     c->server->handler(c->server->handler_data, req);
 }
@@ -455,19 +456,15 @@ static void on_written(void *owner, enum result r)
 
 static const struct transport_events events = {.readable = on_readable, .gone = on_gone, .written = on_written};
 
-void http_int_http1_open(struct http_server *server, int fd, struct slice peer, bool is_over_limit)
+static const struct http_protocol protocol = {.abort = abort_link, .drain = drain_link};
+
+void http_int_http1_open(struct http_server *server, int fd, const struct http_address *peer, bool is_over_limit)
 {
     struct http1_connection *c = xcalloc(1, sizeof(*c));
     c->server = server;
     c->holds = 1;
     c->is_over_limit = is_over_limit;
-    memcpy(c->peer, peer.ptr, peer.len < sizeof(c->peer) ? peer.len : sizeof(c->peer) - 1);
-    c->next = server->connections;
-    if (c->next != NULL)
-        c->next->previous = c;
-    server->connections = c;
-    server->connection_count++;
-    http_int_server_gauge(server, METRIC_CONNECTIONS_OPEN, 1);
-    http_int_transport_init(&c->io, server, fd, &events, c);
+    http_int_server_link(server, &c->link, &protocol);
+    http_int_transport_init(&c->io, server, fd, peer, &events, c);
     settle(c);
 }

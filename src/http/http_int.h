@@ -13,8 +13,8 @@
 
 #include "minato/http.h"
 
-struct http1_connection;
 struct http_listener;
+struct http_link;
 struct st_h2o_socket_t;
 
 /* ---- server ---- */
@@ -35,7 +35,7 @@ struct http_server {
 
     struct http_listener *listeners;
     struct timer accept_timer; /* running: out of file descriptors, not accepting */
-    struct http1_connection *connections;
+    struct http_link *connections;
     unsigned connection_count;
     unsigned request_count; /* requests outlive their connections */
 
@@ -56,6 +56,22 @@ struct http_server {
 
 /* Takes over the non-blocking socket `fd` of a client. */
 void http_int_server_adopt(struct http_server *server, int fd, const struct http_address *peer);
+/* A connection as the server sees it, whatever it speaks: first member of each protocol's own struct. */
+struct http_protocol {
+    /* The client has gone, or is given up: tells its handlers, closes. */
+    void (*abort)(struct http_link *link);
+    /* The server drains: closes now if nothing is under way, else after it. */
+    void (*drain)(struct http_link *link);
+};
+struct http_link {
+    const struct http_protocol *protocol;
+    struct http_link *previous;
+    struct http_link *next;
+};
+/* Counts the connection, and lists it until it is unlinked; memory may go later, with http_int_server_forget. */
+void http_int_server_link(struct http_server *server, struct http_link *link, const struct http_protocol *protocol);
+void http_int_server_unlink(struct http_server *server, struct http_link *link);
+void http_int_server_forget(struct http_server *server);
 /* A connection or request has ended: reports the drain when it was the last. */
 void http_int_server_ended(struct http_server *server);
 void http_int_server_count(struct http_server *server, enum metric_counter counter, uint64_t n);

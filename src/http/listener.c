@@ -29,8 +29,6 @@ struct http_listener {
 void http_int_server_adopt(struct http_server *server, int fd, const struct http_address *peer)
 {
     static const int on = 1;
-    char text[HTTP1_PEER_SIZE];
-    struct strbuf peer_text;
     http_int_server_count(server, METRIC_CONNECTIONS_ACCEPTED, 1);
     bool is_over_limit = server->connection_count >= server->settings.connections_max;
     if (is_over_limit)
@@ -40,10 +38,7 @@ void http_int_server_adopt(struct http_server *server, int fd, const struct http
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    strbuf_init(&peer_text, sizeof(text) - 1);
-    http_address_format(peer, &peer_text);
-    http_int_http1_open(server, fd, strbuf_slice(&peer_text), is_over_limit);
-    strbuf_done(&peer_text);
+    http_int_http1_open(server, fd, peer, is_over_limit);
 }
 
 static void on_acceptable(h2o_socket_t *sock, const char *err);

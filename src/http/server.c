@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "http1.h"
 #include "transport.h"
 
 enum result http_server_new(struct loop *loop, const struct http_settings *settings, struct pool *pool,
@@ -45,12 +44,43 @@ void http_server_free(struct http_server *server)
         return;
     http_int_listeners_close(server);
     while (server->connections != NULL)
-        http_int_http1_abort(server->connections);
+        server->connections->protocol->abort(server->connections);
     assert(server->connection_count == 0 && server->request_count == 0);
     timer_stop(&server->drain_timer);
     http_int_gone_watch_done(server);
     free(server->scratch);
     free(server);
+}
+
+/* ---- connections ---- */
+
+void http_int_server_link(struct http_server *server, struct http_link *link, const struct http_protocol *protocol)
+{
+    link->protocol = protocol;
+    link->previous = NULL;
+    link->next = server->connections;
+    if (link->next != NULL)
+        link->next->previous = link;
+    server->connections = link;
+    server->connection_count++;
+    http_int_server_gauge(server, METRIC_CONNECTIONS_OPEN, 1);
+}
+
+void http_int_server_unlink(struct http_server *server, struct http_link *link)
+{
+    if (link->previous != NULL)
+        link->previous->next = link->next;
+    else
+        server->connections = link->next;
+    if (link->next != NULL)
+        link->next->previous = link->previous;
+}
+
+void http_int_server_forget(struct http_server *server)
+{
+    server->connection_count--;
+    http_int_server_gauge(server, METRIC_CONNECTIONS_OPEN, -1);
+    http_int_server_ended(server);
 }
 
 /* ---- shared by connections ---- */
@@ -109,7 +139,7 @@ static void on_drain_timeout(struct timer *timer)
     struct http_server *server =
         (struct http_server *)(void *)((char *)timer - offsetof(struct http_server, drain_timer));
     while (server->connections != NULL)
-        http_int_http1_abort(server->connections);
+        server->connections->protocol->abort(server->connections);
 }
 
 void http_server_drain(struct http_server *server, uint64_t timeout_ms, void (*drained)(void *data), void *data)
@@ -119,10 +149,10 @@ void http_server_drain(struct http_server *server, uint64_t timeout_ms, void (*d
     server->drained = drained;
     server->drained_data = data;
     timer_start(server->loop, &server->drain_timer, timeout_ms, on_drain_timeout);
-    struct http1_connection *next;
-    for (struct http1_connection *c = server->connections; c != NULL; c = next) {
-        next = c->next;
-        http_int_http1_close_idle(c);
+    struct http_link *next;
+    for (struct http_link *link = server->connections; link != NULL; link = next) {
+        next = link->next;
+        link->protocol->drain(link);
     }
     http_int_server_ended(server);
 }

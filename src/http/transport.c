@@ -9,6 +9,7 @@
  */
 #include "transport.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include <h2o.h>
+
+#include "minato/own.h"
 
 #define GONE_EVENTS_A_TURN 64
 
@@ -208,13 +211,30 @@ bool http_int_transport_is_plain(const struct transport *t)
 
 /* ---- life ---- */
 
-void http_int_transport_init(struct transport *t, struct http_server *server, int fd,
+void http_int_transport_init(struct transport *t, struct http_server *server, int fd, const struct http_address *peer,
                              const struct transport_events *events, void *owner)
 {
     *t = (struct transport){.server = server, .fd = fd, .events = events, .owner = owner};
+    OWNED(strbuf_done) struct strbuf text;
+    strbuf_init(&text, sizeof(t->peer) - 1);
+    http_address_format(peer, &text);
+    if (text.len > 0)
+        memcpy(t->peer, text.ptr, text.len);
     t->sock = h2o_evloop_socket_create(loop_native(server->loop), fd,
                                        H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION | H2O_SOCKET_FLAG_DONT_READ);
     t->sock->data = t;
+}
+
+void http_int_transport_move(struct transport *to, struct transport *from, const struct transport_events *events,
+                             void *owner)
+{
+    assert(!from->is_writing);
+    leave_mode(from);
+    *to = *from;
+    to->events = events;
+    to->owner = owner;
+    to->sock->data = to;
+    *from = (struct transport){.fd = -1};
 }
 
 void http_int_transport_shutdown_write(struct transport *t)

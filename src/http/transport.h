@@ -11,6 +11,7 @@
 #include "http_int.h"
 
 #define TRANSPORT_IOV_MAX 3
+#define TRANSPORT_PEER_SIZE 56 /* "[address]:port" and a NUL */
 
 struct transport_events {
     /* There may be something to read, or the end. Only while reading. */
@@ -36,10 +37,15 @@ struct transport {
     struct iovec iov[TRANSPORT_IOV_MAX];
     uint64_t written_bytes; /* of the current or last write */
     struct timer write_timer;
+    char peer[TRANSPORT_PEER_SIZE];
 };
 
-void http_int_transport_init(struct transport *t, struct http_server *server, int fd,
+/* Owns `fd` from now on. */
+void http_int_transport_init(struct transport *t, struct http_server *server, int fd, const struct http_address *peer,
                              const struct transport_events *events, void *owner);
+/* *from becomes *to, which another protocol owns; no write may be pending. `from` is gone. */
+void http_int_transport_move(struct transport *to, struct transport *from, const struct transport_events *events,
+                             void *owner);
 /* No event comes after it. The peer sees a FIN, or a reset if bytes are unread. */
 void http_int_transport_close(struct transport *t);
 /* Ends both directions without giving up the descriptor, which a pool job still uses. No event comes after it. */
