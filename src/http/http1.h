@@ -15,23 +15,10 @@
 #include "http_int.h"
 #include "transport.h"
 
-#define HTTP1_HEADERS_MAX 100
-#define HTTP1_URI_BYTES_MAX 8192
 /* An unread rest of a body up to this is read and thrown away; above, the connection closes. */
 #define HTTP1_DRAIN_BYTES_MAX (64u * 1024u)
-#define HTTP1_LINGER_BYTES_MAX (512u * 1024u)
-#define HTTP1_LINGER_MS 2000
 /* Connections above the limit that still get to hear 503; what comes above these is closed at once. */
 #define HTTP1_REFUSED_MAX 64
-
-/* ---- errors made here ---- */
-
-struct http1_error {
-    int status;
-    const char *code; /* of the OCI distribution specification */
-    const char *message;
-    const char *extra_header; /* a whole line with CRLF; may be NULL */
-};
 
 /* ---- head (http1_head.c, http1_framing.c) ---- */
 
@@ -49,7 +36,7 @@ struct http1_head {
 /* OK: *ret_head holds a new request. PENDING: incomplete. INVALID: *ret_error says why. `seen` bytes of `buf` were
  * there at the last call that returned PENDING. `bytes_max` limits the head. */
 enum result http_int_http1_parse_head(struct http_server *server, struct slice buf, size_t seen,
-                                      struct http1_head *ret_head, const struct http1_error **ret_error) NODISCARD;
+                                      struct http1_head *ret_head, const struct http_error **ret_error) NODISCARD;
 
 /* What was asked by a head that is refused or was cut short, as far as it can be told: empty where it cannot. */
 void http_int_http1_peek_target(struct slice buf, struct slice *ret_method, struct slice *ret_path);
@@ -67,13 +54,9 @@ struct http1_facts {
 };
 
 /* Takes one header into account; NULL, or why the request is refused. */
-const struct http1_error *http_int_http1_note_header(struct http1_facts *facts, struct slice name, struct slice value);
+const struct http_error *http_int_http1_note_header(struct http1_facts *facts, struct slice name, struct slice value);
 /* Checks the whole. */
-const struct http1_error *http_int_http1_check_facts(const struct http1_facts *facts, bool is_http10);
-/* Splits the request target into path, query and, for the absolute form, host. */
-const struct http1_error *http_int_http1_split_target(struct slice method, struct slice target, struct slice *ret_path,
-                                                      struct slice *ret_query, struct slice *ret_host);
-bool http_int_http1_is_host(struct slice host);
+const struct http_error *http_int_http1_check_facts(const struct http1_facts *facts, bool is_http10);
 
 /* ---- chunked coding (http1_chunks.c) ---- */
 
@@ -206,7 +189,7 @@ void http_int_http1_reply_on_written(struct http1_connection *c);
 /* The reply waited for "100 Continue" to leave. */
 void http_int_http1_reply_go(struct http1_connection *c);
 /* Sends `error` without a request; completes through the transport's `written`. */
-enum result http_int_http1_send_refusal(struct http1_connection *c, const struct http1_error *error) NODISCARD;
+enum result http_int_http1_send_refusal(struct http1_connection *c, const struct http_error *error) NODISCARD;
 /* Sends `req->reply.source`, and c->head before it unless that is empty. */
 enum result http_int_http1_send_stream(struct http1_connection *c, struct http_request *req) NODISCARD;
 /* The reply has ended with `r`, unless that is PENDING: tells whoever made it. */

@@ -12,10 +12,10 @@
 
 #include "minato/own.h"
 
-static const struct http1_error too_many_connections = {
-    503, "TOOMANYREQUESTS", "too many connections are open: try again in a moment", "retry-after: 1\r\n"};
-static const struct http1_error head_too_slow = {408, "UNSUPPORTED", "the request's headers did not arrive in time",
-                                                 NULL};
+static const struct http_error too_many_connections = {
+    503, "TOOMANYREQUESTS", "too many connections are open: try again in a moment", "retry-after: 1"};
+static const struct http_error head_too_slow = {408, "UNSUPPORTED", "the request's headers did not arrive in time",
+                                                NULL};
 
 /* ---- memory ---- */
 
@@ -179,7 +179,7 @@ static void on_linger_timeout(struct timer *timer)
 /* Throws input away for a while; beyond that it is left in the kernel, where it slows the client down. */
 static void linger(struct http1_connection *c)
 {
-    while (c->lingered_bytes < HTTP1_LINGER_BYTES_MAX) {
+    while (c->lingered_bytes < HTTP_LINGER_BYTES_MAX) {
         size_t n = 0;
         enum result r = http_int_transport_read(&c->io, c->server->scratch, HTTP_HEAD_READ_BYTES, &n);
         if (r == PENDING) {
@@ -205,27 +205,23 @@ static void finish(struct http1_connection *c)
     c->state = HTTP1_LINGER;
     http_int_http1_input_free(c);
     http_int_transport_shutdown_write(&c->io);
-    timer_start(c->server->loop, &c->timer, HTTP1_LINGER_MS, on_linger_timeout);
+    timer_start(c->server->loop, &c->timer, HTTP_LINGER_MS, on_linger_timeout);
     linger(c);
 }
 
 /* ---- heads ---- */
 
-static void tell_refusal(const struct http1_connection *c, const struct http1_error *error)
+static void tell_refusal(const struct http1_connection *c, const struct http_error *error)
 {
-    const struct http_server *server = c->server;
-    if (server->refusal_listener == NULL)
-        return;
-    struct http_refusal refusal = {
-        .status = error->status, .reason = error->message, .peer = slice_from_cstr(c->io.peer)};
-    http_int_http1_peek_target(slice_of(c->in.ptr + c->in.start, c->in.len), &refusal.method, &refusal.path);
-    if (c->is_head_begun)
-        refusal.duration_ms = loop_now_ms(server->loop) - c->head_began_ms;
-    server->refusal_listener(server->refusal_data, &refusal);
+    struct slice method;
+    struct slice path;
+    http_int_http1_peek_target(slice_of(c->in.ptr + c->in.start, c->in.len), &method, &path);
+    http_int_server_refused(c->server, error, method, path, slice_from_cstr(c->io.peer),
+                            c->is_head_begun ? loop_now_ms(c->server->loop) - c->head_began_ms : 0);
 }
 
 /* Sends an error of this layer, for a request that no handler gets to see, and closes. */
-static void refuse(struct http1_connection *c, const struct http1_error *error)
+static void refuse(struct http1_connection *c, const struct http_error *error)
 {
     tell_refusal(c, error);
     c->state = HTTP1_REFUSE;
@@ -277,7 +273,7 @@ static void begin_request(struct http1_connection *c, const struct http1_head *h
 static bool take_head(struct http1_connection *c)
 {
     struct http1_head head;
-    const struct http1_error *error = NULL;
+    const struct http_error *error = NULL;
     skip_empty_lines(c);
     if (c->in.len == 0)
         return false;

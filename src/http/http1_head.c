@@ -23,27 +23,27 @@ int phr_parse_request(const char *buf, size_t len, const char **method, size_t *
                       size_t *path_len, int *minor_version, struct phr_header *headers, size_t *num_headers,
                       size_t last_len);
 
-static const struct http1_error malformed = {
+static const struct http_error malformed = {
     400, "UNSUPPORTED",
     "the request is not well-formed HTTP/1.1: lines must end in CRLF, headers must be \"name: value\"", NULL};
-static const struct http1_error is_tls = {400, "UNSUPPORTED", "this port speaks plain HTTP, not TLS", NULL};
-static const struct http1_error folded = {400, "UNSUPPORTED", "a header may not continue on the next line", NULL};
-static const struct http1_error head_too_large = {
+static const struct http_error is_tls = {400, "UNSUPPORTED", "this port speaks plain HTTP, not TLS", NULL};
+static const struct http_error folded = {400, "UNSUPPORTED", "a header may not continue on the next line", NULL};
+static const struct http_error head_too_large = {
     431, "UNSUPPORTED", "the request's headers are too large or too many: send fewer or shorter ones", NULL};
-static const struct http1_error uri_too_long = {414, "UNSUPPORTED", "the request target is too long: shorten the URL",
-                                                NULL};
-static const struct http1_error unknown_version = {505, "UNSUPPORTED", "speak HTTP/1.1 or HTTP/1.0", NULL};
+static const struct http_error uri_too_long = {414, "UNSUPPORTED", "the request target is too long: shorten the URL",
+                                               NULL};
+static const struct http_error unknown_version = {505, "UNSUPPORTED", "speak HTTP/1.1 or HTTP/1.0", NULL};
 
 struct parts {
     struct slice method;
     struct slice target;
     int minor_version;
-    struct phr_header headers[HTTP1_HEADERS_MAX + 1];
+    struct phr_header headers[HTTP_HEADERS_MAX + 1];
     size_t header_count;
 };
 
 /* Of a head that was not understood. */
-static const struct http1_error *explain(struct slice buf)
+static const struct http_error *explain(struct slice buf)
 {
     struct slice line = buf;
     struct slice rest;
@@ -54,7 +54,7 @@ static const struct http1_error *explain(struct slice buf)
     size_t lines = 0;
     for (const char *at = rest.ptr; (at = memchr(at, '\n', (size_t)(buf.ptr + buf.len - at))) != NULL; at++)
         lines++;
-    if (lines > HTTP1_HEADERS_MAX)
+    if (lines > HTTP_HEADERS_MAX)
         return &head_too_large;
     if (slice_has_suffix(line, SLICE("\r")) && line.len > 10) {
         struct slice version = slice_of(line.ptr + line.len - 9, 8);
@@ -64,7 +64,7 @@ static const struct http1_error *explain(struct slice buf)
     return &malformed;
 }
 
-static const struct http1_error *explain_size(struct slice buf)
+static const struct http_error *explain_size(struct slice buf)
 {
     return memchr(buf.ptr, '\n', buf.len) == NULL ? &uri_too_long : &head_too_large;
 }
@@ -126,8 +126,8 @@ static struct slice lower_case(char *name, size_t len)
 }
 
 /* Copies headers into the request and collects what they say. `shift` leads from the parsed buffer to the copy. */
-static const struct http1_error *take_headers(struct http_request *req, const struct parts *parts, ptrdiff_t shift,
-                                              struct http1_facts *facts)
+static const struct http_error *take_headers(struct http_request *req, const struct parts *parts, ptrdiff_t shift,
+                                             struct http1_facts *facts)
 {
     req->field_count = parts->header_count;
     req->fields = ARENA_ARRAY(&req->arena, struct http_field, parts->header_count);
@@ -139,28 +139,28 @@ static const struct http1_error *take_headers(struct http_request *req, const st
         /* The copy is ours to write to. */
         field->name = lower_case((char *)(uintptr_t)(h->name + shift), h->name_len);
         field->value = slice_trim(slice_of(h->value + shift, h->value_len));
-        const struct http1_error *error = http_int_http1_note_header(facts, field->name, field->value);
+        const struct http_error *error = http_int_http1_note_header(facts, field->name, field->value);
         if (error != NULL)
             return error;
     }
     return NULL;
 }
 
-static const struct http1_error *fill_request(struct http_request *req, const struct parts *parts, ptrdiff_t shift,
-                                              struct http1_head *head)
+static const struct http_error *fill_request(struct http_request *req, const struct parts *parts, ptrdiff_t shift,
+                                             struct http1_head *head)
 {
     struct http1_facts facts = {0};
     bool is_http10 = parts->minor_version == 0;
     req->method = slice_of(parts->method.ptr + shift, parts->method.len);
     if (!is_method(req->method))
         return &malformed;
-    const struct http1_error *error = take_headers(req, parts, shift, &facts);
+    const struct http_error *error = take_headers(req, parts, shift, &facts);
     if (error == NULL)
         error = http_int_http1_check_facts(&facts, is_http10);
     req->host = facts.host;
     if (error == NULL)
-        error = http_int_http1_split_target(req->method, slice_of(parts->target.ptr + shift, parts->target.len),
-                                            &req->path, &req->query, &req->host);
+        error = http_int_split_target(req->method, slice_of(parts->target.ptr + shift, parts->target.len), &req->path,
+                                      &req->query, &req->host);
     req->protocol = is_http10 ? SLICE("HTTP/1.0") : SLICE("HTTP/1.1");
     head->framing = facts.coding_count > 0 ? FRAMING_CHUNKED : facts.length > 0 ? FRAMING_LENGTH : FRAMING_NONE;
     req->has_body = head->framing != FRAMING_NONE;
@@ -172,10 +172,10 @@ static const struct http1_error *fill_request(struct http_request *req, const st
 }
 
 enum result http_int_http1_parse_head(struct http_server *server, struct slice buf, size_t seen,
-                                      struct http1_head *ret_head, const struct http1_error **ret_error)
+                                      struct http1_head *ret_head, const struct http_error **ret_error)
 {
     struct parts parts;
-    parts.header_count = HTTP1_HEADERS_MAX + 1;
+    parts.header_count = HTTP_HEADERS_MAX + 1;
     int n = phr_parse_request(buf.ptr, buf.len, &parts.method.ptr, &parts.method.len, &parts.target.ptr,
                               &parts.target.len, &parts.minor_version, parts.headers, &parts.header_count, seen);
     size_t bytes_max = server->settings.head_bytes_max;
@@ -185,13 +185,13 @@ enum result http_int_http1_parse_head(struct http_server *server, struct slice b
         *ret_error = explain_size(slice_of(buf.ptr, buf.len < bytes_max ? buf.len : bytes_max));
         return INVALID;
     }
-    if (n <= 0 || parts.header_count > HTTP1_HEADERS_MAX || has_bare_lf(slice_of(buf.ptr, (size_t)n))) {
-        *ret_error = n > 0 && parts.header_count > HTTP1_HEADERS_MAX ? &head_too_large : explain(buf);
+    if (n <= 0 || parts.header_count > HTTP_HEADERS_MAX || has_bare_lf(slice_of(buf.ptr, (size_t)n))) {
+        *ret_error = n > 0 && parts.header_count > HTTP_HEADERS_MAX ? &head_too_large : explain(buf);
         return INVALID;
     }
     struct http_request *req = http_int_request_new(server, &http_int_http1_carrier);
     struct slice copy = arena_copy(&req->arena, slice_of(buf.ptr, (size_t)n));
-    const struct http1_error *error = fill_request(req, &parts, copy.ptr - buf.ptr, ret_head);
+    const struct http_error *error = fill_request(req, &parts, copy.ptr - buf.ptr, ret_head);
     if (error != NULL) {
         http_int_request_free(req);
         *ret_error = error;

@@ -247,22 +247,20 @@ void http_int_http1_reply_on_written(struct http1_connection *c)
     }
 }
 
-/* ---- errors of this layer ---- */
+/* ---- refusals ---- */
 
-enum result http_int_http1_send_refusal(struct http1_connection *c, const struct http1_error *error)
+enum result http_int_http1_send_refusal(struct http1_connection *c, const struct http_error *error)
 {
     struct strbuf text;
     struct strbuf body;
     strbuf_init(&body, REFUSAL_BYTES_MAX);
-    strbuf_append_format(&body, "{\"errors\":[{\"code\":\"%s\",\"message\":", error->code);
-    strbuf_append_json(&body, slice_from_cstr(error->message));
-    strbuf_append_cstr(&body, "}]}\n");
+    http_int_error_document(error, &body);
     strbuf_init(&text, REFUSAL_BYTES_MAX);
     strbuf_append_format(&text,
                          "HTTP/1.1 %d %s\r\ndate: %.*s\r\nconnection: close\r\ncontent-type: application/json\r\n"
-                         "%scontent-length: %zu\r\n\r\n",
+                         "%s%scontent-length: %zu\r\n\r\n",
                          error->status, http_int_reason(error->status), SLICE_ARG(http_int_server_date(c->server)),
-                         error->extra_header == NULL ? "" : error->extra_header, body.len);
+                         error->header == NULL ? "" : error->header, error->header == NULL ? "" : "\r\n", body.len);
     strbuf_append(&text, strbuf_slice(&body));
     strbuf_done(&body);
     struct iovec iov = to_iovec(strbuf_slice(&text));

@@ -21,6 +21,11 @@ struct st_h2o_socket_t;
 
 /* One read of a head takes at most this much, so no more of a body than this is held before the handler asks. */
 #define HTTP_HEAD_READ_BYTES (16u * 1024u)
+#define HTTP_HEADERS_MAX 100
+#define HTTP_TARGET_BYTES_MAX 8192
+/* After the last answer, before the socket is closed: what still comes is thrown away. */
+#define HTTP_LINGER_BYTES_MAX (512u * 1024u)
+#define HTTP_LINGER_MS 2000
 #define HTTP_DATE_SIZE 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and a NUL */
 
 struct http_server {
@@ -79,6 +84,27 @@ void http_int_server_gauge(struct http_server *server, enum metric_gauge gauge, 
 /* The value of a Date header, made once a second. */
 struct slice http_int_server_date(struct http_server *server);
 void http_int_listeners_close(struct http_server *server);
+
+/* ---- errors of this layer: no handler sees the request ---- */
+
+struct http_error {
+    int status;
+    const char *code; /* of the OCI distribution specification */
+    const char *message;
+    const char *header; /* "name: value", or NULL */
+};
+/* Appends the error document. */
+void http_int_error_document(const struct http_error *error, struct strbuf *out);
+/* Tells whoever writes the access log. */
+void http_int_server_refused(struct http_server *server, const struct http_error *error, struct slice method,
+                             struct slice path, struct slice peer, uint64_t duration_ms);
+
+/* ---- target (target.c) ---- */
+
+/* Splits the request target into path, query and, for the absolute form, host. */
+const struct http_error *http_int_split_target(struct slice method, struct slice target, struct slice *ret_path,
+                                               struct slice *ret_query, struct slice *ret_host);
+bool http_int_is_host(struct slice host);
 
 /* ---- request ------------------------------------------------------------------------------------------------------
  */

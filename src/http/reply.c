@@ -58,6 +58,13 @@ const char *http_int_reason(int status)
     return "Status";
 }
 
+void http_int_error_document(const struct http_error *error, struct strbuf *out)
+{
+    strbuf_append_format(out, "{\"errors\":[{\"code\":\"%s\",\"message\":", error->code);
+    strbuf_append_json(out, slice_from_cstr(error->message));
+    strbuf_append_cstr(out, "}]}\n");
+}
+
 static enum result send_reply(struct http_request *req, struct http_reply reply)
 {
     assert(req->reply.state == REPLY_NONE && reply.status >= 200 && reply.status <= 599);

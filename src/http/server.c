@@ -97,6 +97,20 @@ void http_int_server_gauge(struct http_server *server, enum metric_gauge gauge, 
         metrics_gauge_add(server->metrics, loop_index(server->loop), gauge, delta);
 }
 
+void http_int_server_refused(struct http_server *server, const struct http_error *error, struct slice method,
+                             struct slice path, struct slice peer, uint64_t duration_ms)
+{
+    if (server->refusal_listener == NULL)
+        return;
+    struct http_refusal refusal = {.status = error->status,
+                                   .reason = error->message,
+                                   .method = method,
+                                   .path = path,
+                                   .peer = peer,
+                                   .duration_ms = duration_ms};
+    server->refusal_listener(server->refusal_data, &refusal);
+}
+
 struct slice http_int_server_date(struct http_server *server)
 {
     static const char days[] = "SunMonTueWedThuFriSat";
