@@ -117,6 +117,8 @@ struct page {
 
 /* OK with a page, or PENDING until one is free: first come, first served. Loop thread only. */
 enum result page_acquire(struct loop *loop, struct page **ret_page, struct done done) NODISCARD;
+/* A page, if nobody waits for one and half of the share is free: for what may be done ahead. */
+bool page_try(struct loop *loop, struct page **ret_page) NODISCARD;
 /* Takes back a PENDING page_acquire (its `done` will not be called). */
 void page_acquire_cancel(struct loop *loop, struct page **ret_page);
 /* On the loop it came from. Accepts NULL. */

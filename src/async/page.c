@@ -81,6 +81,15 @@ enum result page_acquire(struct loop *loop, struct page **ret_page, struct done 
     return PENDING;
 }
 
+bool page_try(struct loop *loop, struct page **ret_page)
+{
+    struct page_budget *budget = async_int_loop_pages(loop);
+    if (budget->first_waiter != NULL || bytes_in_use(budget) + PAGE_BYTES > budget->bytes_max / 2)
+        return false;
+    *ret_page = take_page(loop, budget);
+    return true;
+}
+
 void page_acquire_cancel(struct loop *loop, struct page **ret_page)
 {
     struct page_budget *budget = async_int_loop_pages(loop);

@@ -126,6 +126,7 @@ struct http1_connection {
     unsigned holds; /* the open socket, a pool job, callers on the stack */
     bool is_over_limit;
     bool is_running;
+    bool has_served;    /* a request: what follows is not HTTP/2 */
     bool is_head_begun; /* part of a head is there and its time runs */
     bool is_broken;     /* a write or read failed inside a call of the handler's; closes on the loop's next turn */
     bool keep_alive;

@@ -5,6 +5,7 @@
  * hold, so that the connection is still there afterwards. Loop thread only.
  */
 #include "http1.h"
+#include "http2.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -259,6 +260,7 @@ static void begin_request(struct http1_connection *c, const struct http1_head *h
     own_input(c);
     c->state = HTTP1_BUSY;
     c->is_head_begun = false;
+    c->has_served = true;
     c->req = req;
     c->keep_alive = head->keep_alive;
     c->is_http10 = head->is_http10;
@@ -269,11 +271,26 @@ static void begin_request(struct http1_connection *c, const struct http1_head *h
     c->server->handler(c->server->handler_data, req);
 }
 
+/* Whoever begins with the preface of HTTP/2 speaks it, whether TLS has agreed on it or the client knows beforehand. */
+static void become_http2(struct http1_connection *c)
+{
+    c->state = HTTP1_CLOSED;
+    timer_stop(&c->timer);
+    http_int_server_unlink(c->server, &c->link);
+    http_int_http2_open(c->server, &c->io, slice_of(c->in.ptr + c->in.start, c->in.len), c->is_over_limit);
+    http_int_http1_release(c);
+}
+
 /* False: the head is not complete. */
 static bool take_head(struct http1_connection *c)
 {
     struct http1_head head;
     const struct http_error *error = NULL;
+    int preface = c->has_served ? -1 : http_int_http2_preface(slice_of(c->in.ptr + c->in.start, c->in.len));
+    if (preface == 1)
+        become_http2(c);
+    if (preface >= 0)
+        return preface == 1;
     skip_empty_lines(c);
     if (c->in.len == 0)
         return false;

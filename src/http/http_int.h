@@ -21,6 +21,7 @@ struct st_h2o_socket_t;
 
 /* One read of a head takes at most this much, so no more of a body than this is held before the handler asks. */
 #define HTTP_HEAD_READ_BYTES (16u * 1024u)
+#define HTTP_BULK_READ_BYTES (128u * 1024u) /* one read of an HTTP/2 connection */
 #define HTTP_HEADERS_MAX 100
 #define HTTP_TARGET_BYTES_MAX 8192
 /* After the last answer, before the socket is closed: what still comes is thrown away. */
@@ -48,6 +49,7 @@ struct http_server {
     int gone_epoll;
     struct st_h2o_socket_t *gone_socket;
 
+    char *bulk;    /* HTTP_BULK_READ_BYTES, from the first HTTP/2 connection on */
     char *scratch; /* HTTP_HEAD_READ_BYTES: heads are read here, so idle connections hold no buffer */
     char date[HTTP_DATE_SIZE];
     time_t date_second;

@@ -48,6 +48,7 @@ void http_server_free(struct http_server *server)
     assert(server->connection_count == 0 && server->request_count == 0);
     timer_stop(&server->drain_timer);
     http_int_gone_watch_done(server);
+    free(server->bulk);
     free(server->scratch);
     free(server);
 }

@@ -103,7 +103,7 @@ static void malformed_heads_are_refused_with_400_and_close(void **state)
         {"TLS", "\026\003\001\002\r\n\r\n", 400},
         {"tunnel", "CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n", 405},
         {"unknown expectation", HEAD "expect: 200-ok\r\n\r\n", 417},
-        {"HTTP/2 in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+        {"HTTP/2 without its preface", "PRI * HTTP/2.0\r\n\r\nno\r\n\r\n", 505},
         {"HTTP/0.9", "GET /\r\n\r\n", 400},
     };
     (void)state;
