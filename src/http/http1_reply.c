@@ -29,19 +29,6 @@ static char *put(char *at, struct slice s)
     return at + s.len;
 }
 
-static char *put_number(char *at, uint64_t value)
-{
-    char digits[20];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    while (n > 0)
-        *at++ = digits[--n];
-    return at;
-}
-
 /* A value never ends its line, whatever it was made of. */
 static char *put_value(char *at, struct slice value)
 {
@@ -61,7 +48,7 @@ static struct slice make_head(struct http1_connection *c, struct http_request *r
         bytes += reply->headers[i].name.len + reply->headers[i].value.len + 4;
     char *head = arena_alloc(&req->arena, bytes);
     char *at = put(head, SLICE("HTTP/1.1 "));
-    at = put_number(at, (uint64_t)reply->status);
+    at = http_int_put_number(at, (uint64_t)reply->status);
     *at++ = ' ';
     at = put(at, slice_from_cstr(reason));
     at = put(at, SLICE("\r\ndate: "));
@@ -72,7 +59,7 @@ static struct slice make_head(struct http1_connection *c, struct http_request *r
         at = put(at, SLICE("\r\nconnection: keep-alive"));
     if (reply->status != 204 && reply->status != 304) {
         at = put(at, SLICE("\r\ncontent-length: "));
-        at = put_number(at, reply->length);
+        at = http_int_put_number(at, reply->length);
     }
     at = put(at, SLICE("\r\n"));
     for (size_t i = 0; i < reply->header_count; i++) {

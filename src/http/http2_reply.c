@@ -5,7 +5,6 @@
  */
 #include "http2.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 #define FIXED_FIELDS 3 /* :status, date, content-length */
 #define REFUSAL_BYTES_MAX 1024
 #define FRAME_HEAD_BYTES 9u
+#define DECIMAL_BYTES 20
 
 static struct loop *loop_of(const struct http2_stream *s)
 {
@@ -28,6 +28,22 @@ static nghttp2_nv to_nv(struct slice name, struct slice value)
 {
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len, value.len,
                         NGHTTP2_NV_FLAG_NONE};
+}
+
+static struct slice decimal(struct arena *arena, uint64_t value)
+{
+    char *digits = arena_alloc(arena, DECIMAL_BYTES);
+    return slice_of(digits, (size_t)(http_int_put_number(digits, value) - digits));
+}
+
+/* Worth a place in the table of the connection: fields that many replies share. */
+static bool is_common(struct slice name)
+{
+    static const struct slice names[] = {{"content-type", 12}, {"docker-distribution-api-version", 31}};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (slice_equal(name, names[i]))
+            return true;
+    return false;
 }
 
 static bool is_clean(struct slice value)
@@ -58,13 +74,16 @@ static struct fields make_fields(struct http2_stream *s, struct http_request *re
 {
     const struct http_reply *reply = &req->reply;
     struct fields f = {ARENA_ARRAY(&req->arena, nghttp2_nv, reply->header_count + FIXED_FIELDS), 0};
-    f.nv[f.count++] = to_nv(SLICE(":status"), arena_format(&req->arena, "%d", reply->status));
+    f.nv[f.count++] = to_nv(SLICE(":status"), decimal(&req->arena, (uint64_t)reply->status));
     f.nv[f.count++] = to_nv(SLICE("date"), http_int_server_date(s->connection->server));
     if (reply->status != 204 && reply->status != 304)
-        f.nv[f.count++] =
-            to_nv(SLICE("content-length"), arena_format(&req->arena, "%llu", (unsigned long long)reply->length));
-    for (size_t i = 0; i < reply->header_count; i++)
-        f.nv[f.count++] = to_nv(reply->headers[i].name, clean(&req->arena, reply->headers[i].value));
+        f.nv[f.count++] = to_nv(SLICE("content-length"), decimal(&req->arena, reply->length));
+    for (size_t i = 0; i < reply->header_count; i++) {
+        nghttp2_nv *nv = &f.nv[f.count++];
+        *nv = to_nv(reply->headers[i].name, clean(&req->arena, reply->headers[i].value));
+        if (!is_common(reply->headers[i].name))
+            nv->flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    }
     return f;
 }
 
@@ -274,16 +293,16 @@ void http_int_http2_submit_refusal(struct http2_stream *s, const struct http_err
     OWNED(strbuf_done) struct strbuf body;
     struct slice name = SLICE_EMPTY;
     struct slice value = SLICE_EMPTY;
-    char status[8];
-    char length[24];
+    char status[DECIMAL_BYTES];
+    char length[DECIMAL_BYTES];
     strbuf_init(&body, REFUSAL_BYTES_MAX);
     http_int_error_document(error, &body);
-    (void)snprintf(status, sizeof(status), "%d", error->status);
-    (void)snprintf(length, sizeof(length), "%zu", body.len);
-    nghttp2_nv nv[5] = {to_nv(SLICE(":status"), slice_from_cstr(status)),
+    size_t status_len = (size_t)(http_int_put_number(status, (uint64_t)error->status) - status);
+    size_t length_len = (size_t)(http_int_put_number(length, body.len) - length);
+    nghttp2_nv nv[5] = {to_nv(SLICE(":status"), slice_of(status, status_len)),
                         to_nv(SLICE("date"), http_int_server_date(s->connection->server)),
                         to_nv(SLICE("content-type"), SLICE("application/json")),
-                        to_nv(SLICE("content-length"), slice_from_cstr(length))};
+                        to_nv(SLICE("content-length"), slice_of(length, length_len))};
     size_t count = 4;
     if (error->header != NULL && slice_split(slice_from_cstr(error->header), ':', &name, &value))
         nv[count++] = to_nv(name, slice_trim(value));

@@ -183,6 +183,8 @@ void http_int_request_free(struct http_request *req);
 /* ---- reply --------------------------------------------------------------------------------------------------------
  */
 
+/* Writes `value` in decimal digits (20 at most) and returns where they end. */
+char *http_int_put_number(char *at, uint64_t value);
 /* "Not Found"; "Status" for what is not in the table. */
 const char *http_int_reason(int status);
 /* `length` bytes of `fd` from `offset`, read by the pool into pages, for connections that cannot sendfile. */

@@ -58,6 +58,19 @@ const char *http_int_reason(int status)
     return "Status";
 }
 
+char *http_int_put_number(char *at, uint64_t value)
+{
+    char digits[20];
+    size_t n = 0;
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    while (n > 0)
+        *at++ = digits[--n];
+    return at;
+}
+
 void http_int_error_document(const struct http_error *error, struct strbuf *out)
 {
     strbuf_append_format(out, "{\"errors\":[{\"code\":\"%s\",\"message\":", error->code);
