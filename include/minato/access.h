@@ -35,12 +35,13 @@ enum result access_new(const struct config *config, struct pool *pool, struct cl
                        struct strbuf *ret_why, struct access **ret_access) NODISCARD;
 void access_free(struct access *access); /* no call outstanding; accepts NULL */
 
-/* `authorization`: the header's value, empty if absent (then, and for Basic with an empty user name and password, and
- * where no password file is configured: anonymous). The identity's name is in `arena`. DENIED: wrong credentials or a
+/* `authorization`: the header's value, empty if absent; then, and for Basic with an empty user name and password, and
+ * where no password file is configured, whoever the client's certificate names (`certificate_name`, verified by TLS),
+ * and anonymous where it is empty. The identity's name is in `arena`. DENIED: wrong credentials or a
  * scheme we do not speak; BUSY: too many wrong passwords are being checked. bcrypt runs in the pool's slow lane; a
  * verified pair is remembered under a keyed hash for a minute, so that a push pays for it once. */
-enum result access_authenticate(struct access *access, struct slice authorization, struct arena *arena,
-                                struct identity *ret_identity, struct done done) NODISCARD;
+enum result access_authenticate(struct access *access, struct slice authorization, struct slice certificate_name,
+                                struct arena *arena, struct identity *ret_identity, struct done done) NODISCARD;
 /* How often a changed password file could not be used, so that the old users stay; the newest reason in `ret_why`. For
  * the log; any thread. Files are looked at when somebody logs in, at most every 5 s. */
 uint64_t access_reload_failures(struct access *access, struct strbuf *ret_why);

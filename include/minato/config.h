@@ -31,8 +31,13 @@ struct config {
     struct {
         struct config_list listen; /* "127.0.0.1:5000", "[::]:5000", ":5000" */
         char *external_url;        /* "https://registry.example.com", or NULL: relative Locations */
-        struct secret secret;      /* signs upload sessions; NULL: one made at start (filesystem only) */
-        unsigned loops;            /* event loops; 0: one per core */
+        struct {
+            char *certificate_file; /* PEM, the chain; NULL: no TLS */
+            char *key_file;
+            char *client_ca_file; /* NULL: clients are not asked for a certificate */
+        } tls;
+        struct secret secret; /* signs upload sessions; NULL: one made at start (filesystem only) */
+        unsigned loops;       /* event loops; 0: one per core */
         unsigned connections_max;
         uint64_t max_manifest_bytes;
         uint64_t head_timeout_ms;     /* a request's head must be complete within */

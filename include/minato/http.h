@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "minato/async.h"
+#include "minato/clock.h"
 #include "minato/result.h"
 #include "minato/slice.h"
 #include "minato/telemetry.h"
@@ -59,6 +60,31 @@ void http_server_on_refusal(struct http_server *server, http_refusal_listener *l
 /* After http_server_drain has reported, or before anything was served. Accepts NULL. */
 void http_server_free(struct http_server *server);
 
+/* ---- TLS: certificate, key and session keys; shared by all loops. Any thread. ---- */
+
+struct http_tls;
+
+struct http_tls_settings {
+    const char *certificate_file; /* PEM, the chain behind it */
+    const char *key_file;         /* PEM, without a passphrase */
+    const char *client_ca_file;   /* PEM; NULL: clients are not asked who they are */
+    struct slice secret;          /* of session tickets; empty: a random one */
+    struct clock clock;
+};
+/* TLS 1.2 and 1.3; ALPN h2, then http/1.1. INVALID with a sentence in `ret_why`. Reads files. */
+enum result http_tls_new(const struct http_tls_settings *settings, struct strbuf *ret_why,
+                         struct http_tls **ret_tls) NODISCARD;
+struct http_tls *http_tls_ref(struct http_tls *tls);
+void http_tls_unref(struct http_tls *tls); /* accepts NULL */
+/* For the connections accepted from now on; takes a reference of its own. On the loop, or before it runs. */
+void http_server_set_tls(struct http_server *server, struct http_tls *tls);
+
+/* ---- listening ---- */
+
+struct http_listen_options {
+    bool is_tls; /* http_server_set_tls comes first */
+};
+
 struct http_address {
     struct sockaddr_storage addr;
     socklen_t len;
@@ -72,7 +98,7 @@ enum result http_address_probe(const struct http_address *address, struct strbuf
 /* Listens (SO_REUSEPORT). A port 0 is replaced in *address by the one the kernel chose, so that the next loop can
  * share it. May be called several times. */
 enum result http_server_listen(struct http_server *server, struct http_address *address,
-                               struct strbuf *ret_why) NODISCARD;
+                               const struct http_listen_options *options, struct strbuf *ret_why) NODISCARD;
 /* Stops accepting, closes idle connections, lets running requests finish (each answered with Connection: close),
  * closes what is left after `timeout_ms`. `drained` is called once, after the call has returned, when no connection
  * is left and no handler has a request any more; it may free the server. */
@@ -93,6 +119,8 @@ struct slice http_request_host(const struct http_request *req);
 /* "127.0.0.1:43210" */
 struct slice http_request_peer(const struct http_request *req);
 bool http_request_is_secure(const struct http_request *req);
+/* The common name in the subject of the client's certificate, verified; empty without one. Printable ASCII. */
+struct slice http_request_client_name(const struct http_request *req);
 /* "HTTP/1.1" */
 struct slice http_request_protocol(const struct http_request *req);
 uint64_t http_request_begun_ms(const struct http_request *req); /* loop_now_ms when its head was complete */

@@ -65,8 +65,9 @@ struct metrics;
 enum metric_counter {
     METRIC_CONNECTIONS_ACCEPTED,
     METRIC_CONNECTIONS_REFUSED, /* over the limit */
-    METRIC_HTTP2_FLOODS,        /* connections ended with ENHANCE_YOUR_CALM */
-    METRIC_REQUEST_BYTES,       /* of bodies */
+    METRIC_TLS_HANDSHAKES_FAILED,
+    METRIC_HTTP2_FLOODS,  /* connections ended with ENHANCE_YOUR_CALM */
+    METRIC_REQUEST_BYTES, /* of bodies */
     METRIC_RESPONSE_BYTES,
     METRIC_AUTH_FAILURES,
     METRIC_AUTH_REFUSED_BUSY,

@@ -56,18 +56,20 @@ void access_free(struct access *access)
     free(access);
 }
 
-static enum result be_anonymous(struct identity *ret_identity)
+static enum result without_password(struct slice certificate_name, struct arena *arena, struct identity *ret_identity)
 {
-    *ret_identity = (struct identity){.is_anonymous = true};
+    *ret_identity = (struct identity){.is_anonymous = certificate_name.len == 0};
+    if (certificate_name.len > 0)
+        ret_identity->name = arena_copy(arena, certificate_name);
     return OK;
 }
 
-enum result access_authenticate(struct access *access, struct slice authorization, struct arena *arena,
-                                struct identity *ret_identity, struct done done)
+enum result access_authenticate(struct access *access, struct slice authorization, struct slice certificate_name,
+                                struct arena *arena, struct identity *ret_identity, struct done done)
 {
     /* Without users nobody can be checked: as every registry without a password file, ignore what clients remember. */
     if (authorization.len == 0 || access->path == NULL)
-        return be_anonymous(ret_identity);
+        return without_password(certificate_name, arena, ret_identity);
     struct credentials credentials;
     if (credentials_parse(authorization, arena, &credentials) != OK) {
         if (access->metrics != NULL)
@@ -75,7 +77,7 @@ enum result access_authenticate(struct access *access, struct slice authorizatio
         return DENIED;
     }
     if (credentials.user.len == 0 && credentials.password.len == 0) /* podman without credentials */
-        return be_anonymous(ret_identity);
+        return without_password(certificate_name, arena, ret_identity);
     struct login *login = ARENA_NEW(arena, struct login);
     *login = (struct login){
         .access = access, .credentials = credentials, .arena = arena, .ret_identity = ret_identity, .done = done};

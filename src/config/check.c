@@ -58,16 +58,30 @@ static void check_addresses(struct config_loader *l)
     }
 }
 
+static void check_tls(struct config_loader *l)
+{
+    const struct config *config = l->config;
+    bool has_certificate = config->http.tls.certificate_file != NULL;
+    bool has_key = config->http.tls.key_file != NULL;
+    if (has_certificate && !has_key)
+        mistake_at(l, "http.tls.certificate", "found without http.tls.key, expected both");
+    if (has_key && !has_certificate)
+        mistake_at(l, "http.tls.key", "found without http.tls.certificate, expected both");
+    if (config->http.tls.client_ca_file != NULL && !has_certificate)
+        mistake_at(l, "http.tls.client_ca", "found without http.tls.certificate and http.tls.key, expected all three");
+}
+
 static void check_auth(struct config_loader *l)
 {
     struct config *config = l->config;
-    bool has_users = config->auth.htpasswd_file != NULL;
+    bool has_users = config->auth.htpasswd_file != NULL || config->http.tls.client_ca_file != NULL;
     if (!is_set(l, "auth.anonymous"))
         config->auth.anonymous = has_users ? ANONYMOUS_NONE : ANONYMOUS_PUSH;
     if (config->auth.anonymous == ANONYMOUS_NONE && !has_users)
-        mistake_at(
-            l, "auth.anonymous",
-            "found none without auth.htpasswd.file, so nobody could do anything; expected pull or push, or users");
+        mistake_at(l, "auth.anonymous",
+                   "found none without auth.htpasswd.file and http.tls.client_ca, so nobody could do anything; "
+                   "expected pull or "
+                   "push, or users");
 }
 
 /* A Location is this text and a path that begins with '/'. */
@@ -83,6 +97,7 @@ void config_int_check(struct config_loader *l)
 {
     check_buffer(l);
     check_addresses(l);
+    check_tls(l);
     check_auth(l);
     trim_external_url(l->config);
 }

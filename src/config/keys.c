@@ -25,6 +25,12 @@ const struct config_key config_int_keys[] = {
      .expected = "http:// or https://, a host and perhaps a port, such as https://registry.example.com"},
     {"http.secret", CONFIG_SECRET, AT(http.secret), .is_valid = config_int_is_secret,
      .expected = "32 to 4096 printable characters, such as `openssl rand -hex 32` writes"},
+    {"http.tls.certificate", CONFIG_TEXT, AT(http.tls.certificate_file), .is_valid = config_int_is_path,
+     .expected = "the path of a PEM file: the certificate, then its chain"},
+    {"http.tls.key", CONFIG_TEXT, AT(http.tls.key_file), .is_valid = config_int_is_path,
+     .expected = "the path of a PEM file: the certificate's private key"},
+    {"http.tls.client_ca", CONFIG_TEXT, AT(http.tls.client_ca_file), .is_valid = config_int_is_path,
+     .expected = "the path of a PEM file: the authorities of clients' certificates"},
     {"http.loops", CONFIG_COUNT, AT(http.loops), .fallback = "0", .min = 1, .max = 256, .may_be_zero = true},
     {"http.connections", CONFIG_COUNT, AT(http.connections_max), .fallback = "10000", .min = 16, .max = 1000000},
     {"http.max_manifest", CONFIG_SIZE, AT(http.max_manifest_bytes), .fallback = "4MiB", .min = 64 * KIB,
@@ -66,7 +72,6 @@ static const struct {
     const char *name;
     const char *instead;
 } later_keys[] = {
-    {"http.tls", "this version speaks plain HTTP: put a proxy that terminates TLS in front of it"},
     {"http.trusted_proxies", "this version ignores Forwarded and X-Forwarded-*: set http.external_url"},
     {"http.secrets", "this version knows one http.secret"},
     {"storage.fold", "the filesystem has nothing to fold"},

@@ -154,7 +154,8 @@ struct http1_connection {
 extern const struct http_carrier http_int_http1_carrier;
 
 /* Owns `fd` from now on. */
-void http_int_http1_open(struct http_server *server, int fd, const struct http_address *peer, bool is_over_limit);
+void http_int_http1_open(struct http_server *server, int fd, const struct http_address *peer,
+                         const struct http_listen_options *options, bool is_over_limit);
 void http_int_http1_hold(struct http1_connection *c);
 void http_int_http1_release(struct http1_connection *c);
 /* The client has gone, or is given up: tells the handler, closes. The handler's completions run inside. */

@@ -266,7 +266,7 @@ static void begin_request(struct http1_connection *c, const struct http1_head *h
     c->is_http10 = head->is_http10;
     http_int_http1_body_init(c, head);
     req->stream = c;
-    req->peer = arena_copy(&req->arena, slice_from_cstr(c->io.peer));
+    http_int_transport_describe(&c->io, req);
     req->begun_ms = loop_now_ms(c->server->loop);
     c->server->handler(c->server->handler_data, req);
 }
@@ -324,7 +324,10 @@ static void settle(struct http1_connection *c)
         return;
     }
     if (c->in.len == 0)
-        timer_start(c->server->loop, &c->timer, c->server->settings.idle_timeout_ms, on_idle_timeout);
+        timer_start(c->server->loop, &c->timer,
+                    http_int_transport_is_opening(&c->io) ? c->server->settings.head_timeout_ms
+                                                          : c->server->settings.idle_timeout_ms,
+                    on_idle_timeout);
     else if (!c->is_head_begun) {
         c->head_began_ms = loop_now_ms(c->server->loop);
         timer_start(c->server->loop, &c->timer, c->server->settings.head_timeout_ms, on_head_timeout);
@@ -351,6 +354,7 @@ static void read_head(struct http1_connection *c)
 {
     size_t n = 0;
     enum result r;
+    bool was_opening = http_int_transport_is_opening(&c->io);
     if (c->in.len == 0) {
         r = http_int_transport_read(&c->io, c->server->scratch, HTTP_HEAD_READ_BYTES, &n);
         if (r == OK)
@@ -364,6 +368,8 @@ static void read_head(struct http1_connection *c)
         run(c);
     else if (r != PENDING)
         http_int_http1_abort(c);
+    else if (was_opening && !http_int_transport_is_opening(&c->io))
+        settle(c); /* idle from now on */
 }
 
 /* ---- between requests ---- */
@@ -471,7 +477,8 @@ static const struct transport_events events = {.readable = on_readable, .gone = 
 
 static const struct http_protocol protocol = {.abort = abort_link, .drain = drain_link};
 
-void http_int_http1_open(struct http_server *server, int fd, const struct http_address *peer, bool is_over_limit)
+void http_int_http1_open(struct http_server *server, int fd, const struct http_address *peer,
+                         const struct http_listen_options *options, bool is_over_limit)
 {
     struct http1_connection *c = xcalloc(1, sizeof(*c));
     c->server = server;
@@ -479,5 +486,7 @@ void http_int_http1_open(struct http_server *server, int fd, const struct http_a
     c->is_over_limit = is_over_limit;
     http_int_server_link(server, &c->link, &protocol);
     http_int_transport_init(&c->io, server, fd, peer, &events, c);
+    if (options->is_tls)
+        http_int_transport_start_tls(&c->io);
     settle(c);
 }

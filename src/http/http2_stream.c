@@ -268,8 +268,7 @@ void http_int_http2_begin_request(struct http2_stream *s)
     }
     req->stream = s;
     req->protocol = SLICE("HTTP/2");
-    req->is_secure = !http_int_transport_is_plain(&c->io);
-    req->peer = arena_copy(&req->arena, slice_from_cstr(c->io.peer));
+    http_int_transport_describe(&c->io, req);
     req->begun_ms = loop_now_ms(c->server->loop);
     c->server->handler(c->server->handler_data, req);
 }

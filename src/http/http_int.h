@@ -36,6 +36,7 @@ struct http_server {
     struct metrics *metrics; /* may be NULL */
     http_handler *handler;
     void *handler_data;
+    struct http_tls *tls;                    /* NULL: plain */
     http_refusal_listener *refusal_listener; /* may be NULL */
     void *refusal_data;
 
@@ -62,7 +63,8 @@ struct http_server {
 };
 
 /* Takes over the non-blocking socket `fd` of a client. */
-void http_int_server_adopt(struct http_server *server, int fd, const struct http_address *peer);
+void http_int_server_adopt(struct http_server *server, int fd, const struct http_address *peer,
+                           const struct http_listen_options *options);
 /* A connection as the server sees it, whatever it speaks: first member of each protocol's own struct. */
 struct http_protocol {
     /* The client has gone, or is given up: tells its handlers, closes. */
@@ -161,6 +163,7 @@ struct http_request {
     struct slice host;
     struct slice peer;
     struct slice protocol;
+    struct slice client_name;
     struct http_field *fields;
     size_t field_count;
     bool is_secure;

@@ -23,10 +23,12 @@
 struct http_listener {
     struct http_server *server;
     h2o_socket_t *sock;
+    struct http_listen_options options;
     struct http_listener *next;
 };
 
-void http_int_server_adopt(struct http_server *server, int fd, const struct http_address *peer)
+void http_int_server_adopt(struct http_server *server, int fd, const struct http_address *peer,
+                           const struct http_listen_options *options)
 {
     static const int on = 1;
     http_int_server_count(server, METRIC_CONNECTIONS_ACCEPTED, 1);
@@ -38,7 +40,7 @@ void http_int_server_adopt(struct http_server *server, int fd, const struct http
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    http_int_http1_open(server, fd, peer, is_over_limit);
+    http_int_http1_open(server, fd, peer, options, is_over_limit);
 }
 
 static void on_acceptable(h2o_socket_t *sock, const char *err);
@@ -66,7 +68,7 @@ static bool accept_one(struct http_listener *l)
     int fd =
         accept4(h2o_socket_get_fd(l->sock), (struct sockaddr *)&peer.addr, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        http_int_server_adopt(l->server, fd, &peer);
+        http_int_server_adopt(l->server, fd, &peer, &l->options);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -122,7 +124,8 @@ enum result http_address_probe(const struct http_address *address, struct strbuf
     return r;
 }
 
-enum result http_server_listen(struct http_server *server, struct http_address *address, struct strbuf *ret_why)
+enum result http_server_listen(struct http_server *server, struct http_address *address,
+                               const struct http_listen_options *options, struct strbuf *ret_why)
 {
     int fd = -1;
     enum result r = open_socket(address, true, &fd);
@@ -134,6 +137,7 @@ enum result http_server_listen(struct http_server *server, struct http_address *
     (void)getsockname(fd, (struct sockaddr *)&address->addr, &address->len);
     struct http_listener *l = xcalloc(1, sizeof(*l));
     l->server = server;
+    l->options = *options;
     l->sock = h2o_evloop_socket_create(loop_native(server->loop), fd, H2O_SOCKET_FLAG_DONT_READ);
     l->sock->data = l;
     l->next = server->listeners;

@@ -119,6 +119,11 @@ struct slice http_request_protocol(const struct http_request *req)
     return req->protocol;
 }
 
+struct slice http_request_client_name(const struct http_request *req)
+{
+    return req->client_name;
+}
+
 uint64_t http_request_begun_ms(const struct http_request *req)
 {
     return req->begun_ms;

@@ -48,9 +48,17 @@ void http_server_free(struct http_server *server)
     assert(server->connection_count == 0 && server->request_count == 0);
     timer_stop(&server->drain_timer);
     http_int_gone_watch_done(server);
+    http_tls_unref(server->tls);
     free(server->bulk);
     free(server->scratch);
     free(server);
+}
+
+void http_server_set_tls(struct http_server *server, struct http_tls *tls)
+{
+    struct http_tls *old = server->tls;
+    server->tls = tls == NULL ? NULL : http_tls_ref(tls);
+    http_tls_unref(old);
 }
 
 /* ---- connections ---- */

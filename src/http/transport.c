@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include <h2o.h>
 
 #include "minato/own.h"
+#include "tls.h"
 
 #define GONE_EVENTS_A_TURN 64
 
@@ -33,6 +35,8 @@ static void on_readable(h2o_socket_t *sock, const char *err)
 
 enum result http_int_transport_read(struct transport *t, void *buf, size_t n, size_t *ret_n)
 {
+    if (t->ssl != NULL)
+        return http_int_tls_read(t, buf, n, ret_n);
     ssize_t got;
     do {
         got = read(t->fd, buf, n);
@@ -47,6 +51,8 @@ enum result http_int_transport_read(struct transport *t, void *buf, size_t n, si
 bool http_int_transport_has_bytes(struct transport *t)
 {
     char byte;
+    if (t->ssl != NULL && SSL_has_pending(t->ssl))
+        return true;
     return recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
@@ -59,8 +65,17 @@ static void leave_mode(struct transport *t)
     t->mode = TRANSPORT_QUIET;
 }
 
+static void on_more(struct timer *timer)
+{
+    struct transport *t = H2O_STRUCT_FROM_MEMBER(struct transport, more_timer, timer);
+    if (t->mode == TRANSPORT_READING)
+        t->events->readable(t->owner);
+}
+
 void http_int_transport_want_read(struct transport *t)
 {
+    if (t->may_have_more)
+        timer_start(t->server->loop, &t->more_timer, 0, on_more);
     if (t->mode == TRANSPORT_READING)
         return;
     leave_mode(t);
@@ -118,7 +133,7 @@ void http_int_gone_watch_done(struct http_server *server)
 
 static void arm_write_timer(struct transport *t);
 
-static void advance_iov(struct transport *t, size_t n)
+void http_int_transport_advance(struct transport *t, size_t n)
 {
     t->written_bytes += n;
     while (t->iov_first < t->iov_count && n >= t->iov[t->iov_first].iov_len)
@@ -133,11 +148,13 @@ static void advance_iov(struct transport *t, size_t n)
 /* OK: all of it is with the kernel. PENDING: the rest has to wait. */
 static enum result send_iov(struct transport *t)
 {
+    if (t->ssl != NULL)
+        return http_int_tls_send(t);
     while (t->iov_first < t->iov_count) {
         struct msghdr message = {.msg_iov = &t->iov[t->iov_first], .msg_iovlen = t->iov_count - t->iov_first};
         ssize_t n = sendmsg(t->fd, &message, MSG_NOSIGNAL);
         if (n >= 0)
-            advance_iov(t, (size_t)n);
+            http_int_transport_advance(t, (size_t)n);
         else if (errno == EAGAIN || errno == EWOULDBLOCK)
             return PENDING;
         else if (errno != EINTR)
@@ -206,7 +223,7 @@ enum result http_int_transport_write(struct transport *t, const struct iovec *io
 
 bool http_int_transport_is_plain(const struct transport *t)
 {
-    return t->sock->ssl == NULL;
+    return t->ssl == NULL;
 }
 
 /* ---- life ---- */
@@ -225,11 +242,37 @@ void http_int_transport_init(struct transport *t, struct http_server *server, in
     t->sock->data = t;
 }
 
+void http_int_transport_start_tls(struct transport *t)
+{
+    assert(t->server->tls != NULL);
+    t->tls = http_tls_ref(t->server->tls);
+    t->ssl = http_int_tls_session_new(t->tls);
+    if (SSL_set_fd(t->ssl, t->fd) != 1)
+        abort(); /* out of memory, as everywhere */
+}
+
+bool http_int_transport_is_opening(const struct transport *t)
+{
+    return t->ssl != NULL && !SSL_is_init_finished(t->ssl);
+}
+
+void http_int_transport_describe(struct transport *t, struct http_request *req)
+{
+    req->peer = arena_copy(&req->arena, slice_from_cstr(t->peer));
+    req->is_secure = t->ssl != NULL;
+    if (t->ssl != NULL && !t->is_named)
+        t->client_name = http_int_tls_client_name(t);
+    t->is_named = true;
+    if (t->client_name != NULL)
+        req->client_name = arena_copy(&req->arena, slice_from_cstr(t->client_name));
+}
+
 void http_int_transport_move(struct transport *to, struct transport *from, const struct transport_events *events,
                              void *owner)
 {
-    assert(!from->is_writing);
+    assert(!from->is_writing && !from->is_retrying);
     leave_mode(from);
+    timer_stop(&from->more_timer);
     *to = *from;
     to->events = events;
     to->owner = owner;
@@ -239,12 +282,15 @@ void http_int_transport_move(struct transport *to, struct transport *from, const
 
 void http_int_transport_shutdown_write(struct transport *t)
 {
+    if (t->ssl != NULL)
+        http_int_tls_close_notify(t);
     (void)shutdown(t->fd, SHUT_WR);
 }
 
 void http_int_transport_abort(struct transport *t)
 {
     timer_stop(&t->write_timer);
+    timer_stop(&t->more_timer);
     t->is_writing = false;
     leave_mode(t);
     (void)shutdown(t->fd, SHUT_RDWR);
@@ -253,8 +299,15 @@ void http_int_transport_abort(struct transport *t)
 void http_int_transport_close(struct transport *t)
 {
     timer_stop(&t->write_timer);
-    t->is_writing = false;
+    timer_stop(&t->more_timer);
     leave_mode(t);
+    if (t->ssl != NULL) {
+        http_int_tls_close_notify(t);
+        SSL_free(TAKE(t->ssl));
+        http_tls_unref(TAKE(t->tls));
+    }
+    free(TAKE(t->client_name));
+    t->is_writing = false;
     h2o_socket_close(t->sock);
     t->sock = NULL;
     t->fd = -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One client's socket: bounded non-blocking reads, gathered writes with a stall timeout, and the news that the peer has
- * gone. Plaintext reads and writes the descriptor itself; TLS will read libh2o's decrypted input behind the same calls.
+ * gone. Plaintext reads and writes the descriptor itself; TLS does it behind the same calls (tls_stream.c).
  */
 #ifndef MINATO_HTTP_TRANSPORT_H
 #define MINATO_HTTP_TRANSPORT_H
@@ -37,6 +37,15 @@ struct transport {
     struct iovec iov[TRANSPORT_IOV_MAX];
     uint64_t written_bytes; /* of the current or last write */
     struct timer write_timer;
+    /* TLS; ssl is NULL without it. */
+    struct ssl_st *ssl;
+    struct http_tls *tls;
+    struct timer more_timer; /* OpenSSL has bytes that no event will tell of */
+    bool may_have_more;
+    bool is_retrying;
+    bool is_tls_broken;
+    bool is_named; /* client_name is known */
+    char *client_name;
     char peer[TRANSPORT_PEER_SIZE];
 };
 
@@ -46,6 +55,12 @@ void http_int_transport_init(struct transport *t, struct http_server *server, in
 /* *from becomes *to, which another protocol owns; no write may be pending. `from` is gone. */
 void http_int_transport_move(struct transport *to, struct transport *from, const struct transport_events *events,
                              void *owner);
+/* Before the first read: TLS, with what the server has for it now. */
+void http_int_transport_start_tls(struct transport *t);
+/* Whether a handshake is still going on. */
+bool http_int_transport_is_opening(const struct transport *t);
+/* Fills in what the connection knows of a request's sender. */
+void http_int_transport_describe(struct transport *t, struct http_request *req);
 /* No event comes after it. The peer sees a FIN, or a reset if bytes are unread. */
 void http_int_transport_close(struct transport *t);
 /* Ends both directions without giving up the descriptor, which a pool job still uses. No event comes after it. */
@@ -68,6 +83,9 @@ enum result http_int_transport_write(struct transport *t, const struct iovec *io
 enum result http_int_transport_wait_writable(struct transport *t) NODISCARD;
 /* Whether a pool job may send to `fd` itself. */
 bool http_int_transport_is_plain(const struct transport *t);
+
+/* For tls_stream.c: `n` bytes of the current write have left. */
+void http_int_transport_advance(struct transport *t, size_t n);
 
 /* The server's part of it. */
 enum result http_int_gone_watch_init(struct http_server *server) NODISCARD;

@@ -8,34 +8,16 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 #include <stdlib.h>
 
+#include "minato/secret.h"
+
 #define SECRET_PATH SLICE("minato/secret")
-#define KEY_LABEL "minato upload session"
+#define KEY_LABEL SLICE("minato upload session")
 #define MAC_BYTES 32u
 #define CONTENT_BYTES_MAX 2048u
 
 /* ---- key ---- */
-
-static enum result derive_key(struct slice secret, uint8_t key[REGISTRY_KEY_BYTES])
-{
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    EVP_KDF_CTX *context = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
-    char digest[] = "SHA256";
-    char label[] = KEY_LABEL;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string("digest", digest, 0),
-        OSSL_PARAM_construct_octet_string("key", (void *)(uintptr_t)secret.ptr, secret.len),
-        OSSL_PARAM_construct_octet_string("info", label, sizeof(label) - 1),
-        OSSL_PARAM_construct_end(),
-    };
-    bool is_derived = context != NULL && EVP_KDF_derive(context, key, REGISTRY_KEY_BYTES, params) == 1;
-    EVP_KDF_CTX_free(context);
-    EVP_KDF_free(kdf);
-    return is_derived ? OK : IO;
-}
 
 /* Loading the stored secret is a small program on a loop of its own: nothing serves yet. */
 struct load_secret {
@@ -83,7 +65,7 @@ static enum flow_next derive(struct flow *f)
     struct load_secret *op = flow_owner(f);
     if (op->stored.len < sizeof(op->fresh))
         return flow_fail(f, CORRUPT);
-    enum result r = derive_key(op->stored, op->registry->token_key);
+    enum result r = secret_derive_key(op->stored, KEY_LABEL, op->registry->token_key, REGISTRY_KEY_BYTES);
     return r == OK ? FLOW_NEXT : flow_fail(f, r);
 }
 
@@ -106,7 +88,7 @@ enum result registry_int_token_key(struct registry *registry)
 {
     const char *configured = registry->config->http.secret.value;
     if (configured != NULL)
-        return derive_key(slice_from_cstr(configured), registry->token_key);
+        return secret_derive_key(slice_from_cstr(configured), KEY_LABEL, registry->token_key, REGISTRY_KEY_BYTES);
     struct loop *loop = NULL;
     enum result r = loop_new(0, PAGE_BYTES, &loop);
     if (r != OK)

@@ -2,6 +2,7 @@
  *
  * Start, run, drain, stop. Every loop has a thread; the main thread waits for signals, which all others block.
  *
+ *   running --SIGHUP--> reads certificates again (reload.c)
  *   running --SIGTERM, SIGINT--> draining --every loop is empty--> stopped
  *                                   |--a second signal, or http.drain_timeout and a grace--> _exit
  *
@@ -77,6 +78,7 @@ static void block_signals(sigset_t *ret_set)
     sigemptyset(ret_set);
     sigaddset(ret_set, SIGTERM);
     sigaddset(ret_set, SIGINT);
+    sigaddset(ret_set, SIGHUP);
     sigaddset(ret_set, SIGNAL_LOOP_ENDED);
     pthread_sigmask(SIG_BLOCK, ret_set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
@@ -116,7 +118,8 @@ static void announce(const struct server *server)
     strbuf_init(&line, 16384);
     strbuf_append_cstr(&line, "minato " MINATO_VERSION " listening on ");
     for (unsigned i = 0; i < server->address_count; i++) {
-        strbuf_append_cstr(&line, i == 0 ? "http://" : ", http://");
+        strbuf_append_cstr(&line, i == 0 ? "" : ", ");
+        strbuf_append_cstr(&line, server->tls == NULL ? "http://" : "https://");
         http_address_format(&server->addresses[i], &line);
     }
     if (strcmp(server->config->storage.driver, "filesystem") == 0)
@@ -171,12 +174,15 @@ static void drain(struct server *server, const sigset_t *set)
     }
 }
 
-static void wait_for_stop(const sigset_t *set)
+static void wait_for_stop(struct server *server, const sigset_t *set)
 {
     int signal_number = 0;
-    while (signal_number != SIGTERM && signal_number != SIGINT)
+    while (signal_number != SIGTERM && signal_number != SIGINT) {
         if (sigwait(set, &signal_number) != 0)
             signal_number = 0;
+        if (signal_number == SIGHUP)
+            server_int_reload(server);
+    }
 }
 
 static enum result run(struct server *server, struct strbuf *ret_why)
@@ -192,7 +198,7 @@ static enum result run(struct server *server, struct strbuf *ret_why)
     r = start_threads(server, ret_why);
     if (r == OK) {
         announce(server);
-        wait_for_stop(&set);
+        wait_for_stop(server, &set);
     }
     drain(server, &set);
     join_threads(server);

@@ -42,9 +42,9 @@ static enum flow_next authenticate(struct flow *f)
     if (call->route->permission == PERMISSION_NONE)
         return FLOW_NEXT;
     call->subject = API_SUBJECT_ACCESS;
-    return flow_await(f, access_authenticate(call->services->access,
-                                             http_request_header(call->req, SLICE("authorization")), flow_arena(f),
-                                             &call->identity, flow_done(f)));
+    return flow_await(
+        f, access_authenticate(call->services->access, http_request_header(call->req, SLICE("authorization")),
+                               http_request_client_name(call->req), flow_arena(f), &call->identity, flow_done(f)));
 }
 
 static enum flow_next authorize(struct flow *f)

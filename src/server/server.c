@@ -181,8 +181,11 @@ static enum result listen_on_all(struct server *server, struct server_loop *sl, 
         http_server_new(sl->loop, settings, server->pool, server->metrics, server_int_handle_request, sl, &sl->http);
     if (r == OK)
         http_server_on_refusal(sl->http, server_int_note_refusal, sl);
+    if (r == OK && server->tls != NULL)
+        http_server_set_tls(sl->http, server->tls);
     for (unsigned i = 0; r == OK && i < server->address_count; i++)
-        r = http_server_listen(sl->http, &server->addresses[i], ret_why);
+        r = http_server_listen(sl->http, &server->addresses[i],
+                               &(struct http_listen_options){.is_tls = server->tls != NULL}, ret_why);
     return r;
 }
 
@@ -202,12 +205,27 @@ static enum result listen_for_metrics(struct server *server, struct strbuf *ret_
         r = http_address_probe(&address, ret_why);
     if (r != OK)
         return r;
-    return http_server_listen(sl->metrics_http, &address, ret_why);
+    return http_server_listen(sl->metrics_http, &address, &(struct http_listen_options){.is_tls = false}, ret_why);
+}
+
+enum result server_int_make_tls(const struct server *server, struct strbuf *ret_why, struct http_tls **ret_tls)
+{
+    const struct config *config = server->config;
+    struct http_tls_settings settings = {
+        .certificate_file = config->http.tls.certificate_file,
+        .key_file = config->http.tls.key_file,
+        .client_ca_file = config->http.tls.client_ca_file,
+        .secret = slice_from_cstr(config->http.secret.value),
+        .clock = server->services.clock,
+    };
+    return http_tls_new(&settings, ret_why, ret_tls);
 }
 
 static enum result listen_everywhere(struct server *server, struct strbuf *ret_why)
 {
     enum result r = resolve_addresses(server, ret_why);
+    if (r == OK && server->config->http.tls.certificate_file != NULL)
+        r = server_int_make_tls(server, ret_why, &server->tls);
     if (r != OK)
         return r;
     struct http_settings settings = settings_of(server->config, connections_per_loop(server));
@@ -252,6 +270,7 @@ void server_int_dismantle(struct server *server)
         http_server_free(server->loops[i].metrics_http);
         http_server_free(server->loops[i].http);
     }
+    http_tls_unref(server->tls);
     registry_free(server->registry);
     index_free(server->index);
     storage_close(server->storage);

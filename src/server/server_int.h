@@ -52,6 +52,7 @@ struct server {
     struct index *index;
     struct access *access;
     struct registry *registry;
+    struct http_tls *tls; /* as the last reload left it; main thread. NULL: plain */
     struct api_services services;
     atomic_bool is_draining;
     atomic_uint ready_checks;
@@ -82,6 +83,14 @@ void server_int_handle_metrics(void *data, struct http_request *req);
 enum result server_int_build(struct server *server, struct strbuf *ret_why) NODISCARD;
 /* No thread runs any more, or none has been started. */
 void server_int_dismantle(struct server *server);
+
+/* Reads certificate, key and authorities anew. */
+enum result server_int_make_tls(const struct server *server, struct strbuf *ret_why,
+                                struct http_tls **ret_tls) NODISCARD;
+
+/* ---- reload.c: SIGHUP, on the main thread ---- */
+
+void server_int_reload(struct server *server);
 
 /* ---- lifecycle.c ---- */
 

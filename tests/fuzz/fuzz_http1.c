@@ -183,7 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size -= 2;
     int ends[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
-    http_int_server_adopt(scene->server, ends[0], &nobody);
+    http_int_server_adopt(scene->server, ends[0], &nobody, &(struct http_listen_options){.is_tls = false});
     for (unsigned turns = 0; size > 0 && turns < TURNS_MAX; turns++) {
         size_t piece = step < size ? step : size;
         ssize_t n = send(ends[1], data, piece, MSG_NOSIGNAL);

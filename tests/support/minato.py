@@ -26,7 +26,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-READY = re.compile(r"listening on http://(.+):(\d+)")
+READY = re.compile(r"listening on https?://(.+):(\d+)")
 
 
 def binary():
@@ -254,8 +254,9 @@ class Reply:
 class Client:
     """A registry client over http.client: one connection, kept between requests."""
 
-    def __init__(self, host, port, user=None, password=None, timeout=60):
-        self.host, self.port, self.timeout = host, port, timeout
+    def __init__(self, host, port, user=None, password=None, timeout=60, tls=None):
+        """`tls`: an ssl.SSLContext."""
+        self.host, self.port, self.timeout, self.tls = host, port, timeout, tls
         self.auth = None
         if user is not None:
             import base64
@@ -274,7 +275,7 @@ class Client:
         for attempt in (0, 1):
             fresh = self.connection is None
             if fresh:
-                self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+                self.connection = self._connect()
             try:
                 response = self._send(method, path, body, headers, chunked)
                 reply = Reply(response.status, response.headers, response.read())
@@ -290,6 +291,11 @@ class Client:
             if response.will_close:
                 self.close()
             return reply
+
+    def _connect(self):
+        if self.tls is not None:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout, context=self.tls)
+        return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
 
     def _send(self, method, path, body, headers, chunked):
         try:
@@ -374,13 +380,15 @@ def image_manifest(config, layers, **more):
 class Wire:
     """A connection by hand: what is sent is exactly what the test says."""
 
-    def __init__(self, host, port, timeout=20, receive_buffer=None):
+    def __init__(self, host, port, timeout=20, receive_buffer=None, tls=None):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)
         self.socket.connect((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.buffer = b""
 
     def send(self, data):

@@ -169,8 +169,8 @@ static void call_header(struct rig *rig, struct loop *loop, struct call *call, s
 {
     call->r = PENDING;
     call->has_returned = false;
-    enum result r =
-        access_authenticate(rig->access, header, &call->arena, &call->identity, (struct done){on_done, call, loop});
+    enum result r = access_authenticate(rig->access, header, SLICE_EMPTY, &call->arena, &call->identity,
+                                        (struct done){on_done, call, loop});
     call->r = r;
     call->has_returned = true;
 }
@@ -588,8 +588,9 @@ static void without_users_pulling_clients_need_not_log_in(void **state)
     arena_init(&arena);
     assert_int_equal(access_challenge(access, &arena).len, 0);
     struct identity identity = {0};
-    assert_int_equal(access_authenticate(access, SLICE("Basic Ym9iOnNlY3JldA=="), &arena, &identity, (struct done){0}),
-                     OK);
+    assert_int_equal(
+        access_authenticate(access, SLICE("Basic Ym9iOnNlY3JldA=="), SLICE_EMPTY, &arena, &identity, (struct done){0}),
+        OK);
     assert_true(identity.is_anonymous); /* nobody could check it */
     arena_done(&arena);
     access_free(access);

@@ -230,7 +230,7 @@ static void several_mistakes_are_told_at_once_with_their_lines(void **state)
                    "  format:\n",
                    NULL,
                    "FILE:2: http.lisen: found an unknown key, expected one of listen, external_url, secret, "
-                   "secret_file, loops, connections, max_manifest, head_timeout, idle_timeout, body_timeout, "
+                   "secret_file, tls, loops, connections, max_manifest, head_timeout, idle_timeout, body_timeout, "
                    "body_min_rate, drain_timeout; the nearest is http.listen\n"
                    "FILE:3: http.idle_timeout: found \"10 parsecs\", expected a duration such as 500ms, 30s, 5m, 12h "
                    "or 7d, from 100ms to 1h\n"
@@ -245,7 +245,7 @@ static void the_wrong_kind_of_node_is_refused(void **state)
     assert_refused("storage: s3\nhttp:\n- a\nlog: {level: {a: b}}\npool: {threads: [1]}\n? [a]\n: b\n", NULL,
                    "FILE:1: storage: found a text, expected keys below it: delete, filesystem\n"
                    "FILE:3: http: found a list, expected keys below it: listen, external_url, secret, secret_file, "
-                   "loops, connections, max_manifest, head_timeout, idle_timeout, body_timeout, body_min_rate, "
+                   "tls, loops, connections, max_manifest, head_timeout, idle_timeout, body_timeout, body_min_rate, "
                    "drain_timeout\n"
                    "FILE:4: log.level: found keys below it, expected debug, info, warn or error\n"
                    "FILE:5: pool.threads: found a list, expected a whole number, 0 or from 2 to 1024\n"
@@ -293,7 +293,7 @@ static void keys_of_later_versions_are_named_as_such(void **state)
 {
     (void)state;
     assert_refused("http:\n"
-                   "  tls: {certificate: a, key: b}\n"
+                   "  secrets: [a, b]\n"
                    "storage:\n"
                    "  s3:\n"
                    "    bucket: x\n"
@@ -301,8 +301,8 @@ static void keys_of_later_versions_are_named_as_such(void **state)
                    "index:\n"
                    "  redis: {url: redis://x}\n",
                    NULL,
-                   "FILE:2: http.tls: found a key of a later version, expected it to be absent: this version speaks "
-                   "plain HTTP: put a proxy that terminates TLS in front of it\n"
+                   "FILE:2: http.secrets: found a key of a later version, expected it to be absent: this version "
+                   "knows one http.secret\n"
                    "FILE:4: storage.s3: found a key of a later version, expected it to be absent: this version stores "
                    "in storage.filesystem only\n"
                    "FILE:6: redirect: found a key of a later version, expected it to be absent: this version sends "
@@ -341,6 +341,22 @@ static void secrets_are_read_from_files_and_never_printed(void **state)
                         "FILE:3: http.secret_file: found both the secret and its file, expected one of them");
     char *both[] = {"MINATO_HTTP_SECRET=0123456789abcdef0123456789abcdef", "MINATO_HTTP_SECRET_FILE=/x", NULL};
     assert_refused_with(NULL, both, "found it in MINATO_HTTP_SECRET too");
+}
+
+static void certificate_and_key_come_together(void **state)
+{
+    (void)state;
+    OWNED(outcome_done) struct outcome o;
+    assert_refused("http: {tls: {certificate: /c}}\n", NULL,
+                   "FILE:1: http.tls.certificate: found without http.tls.key, expected both\n");
+    assert_refused("http: {tls: {key: /k}}\n", NULL,
+                   "FILE:1: http.tls.key: found without http.tls.certificate, expected both\n");
+    assert_refused("http: {tls: {client_ca: /a}}\n", NULL,
+                   "FILE:1: http.tls.client_ca: found without http.tls.certificate and http.tls.key, expected all "
+                   "three\n");
+    assert_loads(&o, "http: {tls: {certificate: /c, key: /k, client_ca: /a}}\n", NULL);
+    assert_string_equal(o.config->http.tls.client_ca_file, "/a");
+    assert_int_equal(o.config->auth.anonymous, ANONYMOUS_NONE);
 }
 
 static void keys_that_contradict_each_other_are_refused(void **state)
@@ -586,7 +602,8 @@ static void the_commented_keys_of_the_example_load_too(void **state)
     size_t count = read_example(found, 64);
     for (size_t j = 0; j < count; j++) {
         if (found[j].is_active || strcmp(found[j].name, "http.secret_file") == 0 ||
-            strcmp(found[j].name, "auth.anonymous") == 0) /* none: only together with users */
+            strcmp(found[j].name, "auth.anonymous") == 0 || /* none: only together with users */
+            strncmp(found[j].name, "http.tls.", 9) == 0)    /* only together */
             continue;
         char variable[512] = "MINATO_";
         size_t at = strlen(variable);
@@ -615,6 +632,7 @@ int main(void)
         cmocka_unit_test(broken_yaml_is_refused_with_its_line),
         cmocka_unit_test(keys_of_later_versions_are_named_as_such),
         cmocka_unit_test(secrets_are_read_from_files_and_never_printed),
+        cmocka_unit_test(certificate_and_key_come_together),
         cmocka_unit_test(keys_that_contradict_each_other_are_refused),
         cmocka_unit_test(anonymous_defaults_to_none_as_soon_as_there_are_users),
         cmocka_unit_test(the_default_buffer_grows_with_the_loops),

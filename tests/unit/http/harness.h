@@ -85,7 +85,8 @@ static struct fixture *start(const struct http_settings *settings, size_t page_b
     assert_int_equal(pool_new(2, 8, &f->pool), OK);
     assert_int_equal(http_server_new(f->loop, settings, f->pool, f->metrics, on_request, f, &f->server), OK);
     assert_int_equal(http_address_resolve(SLICE("127.0.0.1:0"), &f->address, &why), OK);
-    assert_int_equal(http_server_listen(f->server, &f->address, &why), OK);
+    assert_int_equal(http_server_listen(f->server, &f->address, &(struct http_listen_options){.is_tls = false}, &why),
+                     OK);
     strbuf_done(&why);
     return f;
 }

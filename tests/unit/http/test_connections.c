@@ -262,7 +262,7 @@ static void two_servers_share_a_port(void **state)
     (void)state;
     strbuf_init(&why, 1000);
     assert_int_equal(http_server_new(f->loop, &settings, f->pool, NULL, on_request, f, &second), OK);
-    assert_int_equal(http_server_listen(second, &address, &why), OK);
+    assert_int_equal(http_server_listen(second, &address, &(struct http_listen_options){.is_tls = false}, &why), OK);
     assert_memory_equal(&address.addr, &f->address.addr, address.len);
     for (int i = 0; i < 50; i++) {
         struct client *c = dial(f);
@@ -286,7 +286,8 @@ static void a_failed_listen_says_where_and_why(void **state)
     (void)state;
     strbuf_init(&why, 1000);
     assert_int_equal(http_address_resolve(SLICE("192.0.2.1:5000"), &address, &why), OK);
-    assert_int_not_equal(http_server_listen(f->server, &address, &why), OK);
+    assert_int_not_equal(http_server_listen(f->server, &address, &(struct http_listen_options){.is_tls = false}, &why),
+                         OK);
     assert_string_equal(why.ptr, "cannot listen on 192.0.2.1:5000: Cannot assign requested address");
     strbuf_done(&why);
     stop(f);

@@ -223,7 +223,8 @@ static void two_loops_and_a_pool_serve_clients_that_come_and_go(void **state)
         w->drain.run = on_drain;
         assert_int_equal(loop_new(i, 4 * PAGE_BYTES, &w->loop), OK);
         assert_int_equal(http_server_new(w->loop, &settings, pool, NULL, on_request, w, &w->server), OK);
-        assert_int_equal(http_server_listen(w->server, &address, &why), OK);
+        assert_int_equal(http_server_listen(w->server, &address, &(struct http_listen_options){.is_tls = false}, &why),
+                         OK);
     }
     for (unsigned i = 0; i < LOOPS; i++)
         assert_int_equal(pthread_create(&workers[i].thread, NULL, run_loop, &workers[i]), 0);
