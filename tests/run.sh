@@ -247,7 +247,11 @@ fuzz_one() { # PROGRAM NAME SECONDS
 
 phase_api() {
     run_pytest api "$root/build/asan/minato" tests/api --ignore tests/api/quickstart.py
+    MINATO_TESTS_PROTOCOL=h2 run_pytest api-h2 "$root/build/asan/minato" "${both_protocols[@]}"
 }
+# What the registry does is the same over HTTP/2.
+both_protocols=(tests/api/{push_and_pull,upload_sessions,ranges_and_conditions,manifests,tags,deletes,mounts,referrers}.py
+    tests/api/{catalog,conditional_tags,tag_parameters,digests_hold,access,every_route}.py)
 
 # Folders that Docker Registry wrote or will read, with the real one.
 phase_adoption() {

@@ -73,6 +73,13 @@ struct http2_stream {
     struct http2_sender out;
 };
 
+/* Where the frames begin in what the client sends: the library keeps silent on those that it ignores. */
+struct http2_scan {
+    uint64_t skip; /* bytes of the preface or a payload still to come */
+    uint8_t head[9];
+    size_t head_len;
+};
+
 /* What a connection did lately that costs us more than it costs the client. */
 struct http2_guard {
     uint64_t since_ms;
@@ -80,6 +87,7 @@ struct http2_guard {
     unsigned provoked; /* resets by us */
     unsigned control;  /* PING, SETTINGS, PRIORITY, unknown frames, DATA without a byte */
     unsigned updates;  /* WINDOW_UPDATE */
+    unsigned continuations;
     uint64_t sent_bytes;
 };
 
@@ -93,6 +101,7 @@ struct http2_connection {
     struct http2_stream *finished; /* their replies have left: to be told */
     struct timer flush_timer;
     struct timer timer; /* preface and settings, head, idle, goodbye, linger: whichever is waited for */
+    struct http2_scan scan;
     struct http2_guard guard;
     unsigned holds;
     bool is_over_limit;
@@ -138,6 +147,8 @@ void http_int_http2_stream_reset(struct http2_stream *s, uint32_t error);
 enum result http_int_http2_body_read(struct http_request *req, struct page **ret_page, struct done done) NODISCARD;
 void http_int_http2_body_take(struct http2_stream *s, const char *ptr, size_t len);
 void http_int_http2_body_end(struct http2_stream *s);
+/* Gives the client as much window as there is room. */
+void http_int_http2_body_open_window(struct http2_stream *s);
 /* Takes back an outstanding read and gives back what is held; true if its `done` is now the caller's to call. */
 bool http_int_http2_body_cancel(struct http2_stream *s, struct done *ret_done);
 
@@ -156,8 +167,11 @@ void http_int_http2_reply_release(struct http2_stream *s);
 
 /* ---- floods (http2_guard.c) ---- */
 
-/* False: the connection is to end with ENHANCE_YOUR_CALM. */
-bool http_int_http2_guard_frame(struct http2_connection *c, const nghttp2_frame_hd *hd);
+#define HTTP2_PREFACE_BYTES 24
+
+/* Looks at what has been read, before the library does, and at each reset that we send. False: the connection is to end
+ * with ENHANCE_YOUR_CALM. */
+bool http_int_http2_guard_input(struct http2_connection *c, struct slice bytes);
 bool http_int_http2_guard_reset(struct http2_connection *c);
 
 #endif

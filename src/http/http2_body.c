@@ -85,14 +85,16 @@ static size_t room_in_pages(const struct http2_body *b)
     return room;
 }
 
-static void open_window(struct http2_stream *s)
+void http_int_http2_body_open_window(struct http2_stream *s)
 {
     nghttp2_session *session = s->connection->session;
-    size_t room = room_in_pages(&s->body);
-    int32_t window = nghttp2_session_get_stream_local_window_size(session, s->id);
-    if (s->body.has_ended || window < 0 || room <= (size_t)window)
+    int32_t room = (int32_t)room_in_pages(&s->body);
+    /* Below zero when our settings, of no window, came after the client had used its first one. */
+    int32_t window = nghttp2_session_get_stream_effective_local_window_size(session, s->id) -
+                     nghttp2_session_get_stream_effective_recv_data_length(session, s->id);
+    if (s->body.has_ended || room <= window || room == 0)
         return;
-    (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, s->id, (int32_t)(room - (size_t)window));
+    (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, s->id, room - window);
     http_int_http2_flush_soon(s->connection);
 }
 
@@ -109,7 +111,7 @@ static void take_ahead(struct http2_stream *s)
         count++;
     }
     take_early(s);
-    open_window(s);
+    http_int_http2_body_open_window(s);
 }
 
 /* ---- reading ---- */

@@ -262,15 +262,26 @@ void http_int_http2_flush_soon(struct http2_connection *c)
 
 /* ---- receiving ---- */
 
-/* False: the library has given up; what it wants to say is sent, then the connection ends. */
+static void end_flood(struct http2_connection *c)
+{
+    http_int_server_count(c->server, METRIC_HTTP2_FLOODS, 1);
+    (void)nghttp2_session_terminate_session(c->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* False: no more is taken; what the library still wants to say is sent, then the connection ends. */
 static bool receive(struct http2_connection *c, struct slice bytes)
 {
+    if (!http_int_http2_guard_input(c, bytes)) {
+        end_flood(c);
+        return false;
+    }
     c->is_inside = true;
     ssize_t n = nghttp2_session_mem_recv(c->session, (const uint8_t *)bytes.ptr, bytes.len);
     c->is_inside = false;
-    if (n < 0)
-        (void)nghttp2_session_terminate_session(c->session, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                                                     : NGHTTP2_PROTOCOL_ERROR);
+    if (n == NGHTTP2_ERR_FLOODED)
+        end_flood(c);
+    else if (n < 0)
+        (void)nghttp2_session_terminate_session(c->session, NGHTTP2_PROTOCOL_ERROR);
     return n >= 0;
 }
 
@@ -318,15 +329,6 @@ static void on_written(void *owner, enum result r)
 
 /* ---- what the library tells ---- */
 
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *data)
-{
-    struct http2_connection *c = data;
-    if (http_int_http2_guard_frame(c, hd))
-        return 0;
-    http_int_server_count(c->server, METRIC_HTTP2_FLOODS, 1);
-    return nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
-}
-
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *data)
 {
     struct http2_connection *c = data;
@@ -334,6 +336,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && !c->is_settled) {
         c->is_settled = true;
+        for (s = c->streams; s != NULL; s = s->next) /* the library has just taken their first windows away */
+            http_int_http2_body_open_window(s);
         return nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
     }
     if (s == NULL || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
@@ -363,10 +367,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     struct http2_connection *c = data;
     bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
-        !http_int_http2_guard_reset(c)) {
-        http_int_server_count(c->server, METRIC_HTTP2_FLOODS, 1);
-        return nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
-    }
+        !http_int_http2_guard_reset(c))
+        end_flood(c);
     if (is_end && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)) {
         struct http2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (s != NULL)
@@ -382,7 +384,6 @@ static nghttp2_session *new_session(struct http2_connection *c)
     nghttp2_session *session = NULL;
     if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
         abort(); /* out of memory, as everywhere */
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, http_int_http2_on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, http_int_http2_on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
@@ -392,6 +393,8 @@ static nghttp2_session *new_session(struct http2_connection *c)
     nghttp2_session_callbacks_set_send_data_callback(callbacks, http_int_http2_send_data);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    /* It counts pieces of frames as well; whole ones are counted in http2_guard.c. */
+    nghttp2_option_set_max_continuations(option, 1024);
     if (nghttp2_session_server_new2(&session, callbacks, c, option) != 0)
         abort();
     nghttp2_option_del(option);
@@ -425,6 +428,7 @@ void http_int_http2_open(struct http_server *server, struct transport *io, struc
     struct http2_connection *c = xcalloc(1, sizeof(*c));
     c->server = server;
     c->holds = 1;
+    c->scan.skip = HTTP2_PREFACE_BYTES;
     c->is_over_limit = is_over_limit;
     if (server->bulk == NULL)
         server->bulk = xmalloc(HTTP_BULK_READ_BYTES);

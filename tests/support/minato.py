@@ -254,9 +254,10 @@ class Reply:
 class Client:
     """A registry client over http.client: one connection, kept between requests."""
 
-    def __init__(self, host, port, user=None, password=None, timeout=60, tls=None):
-        """`tls`: an ssl.SSLContext."""
+    def __init__(self, host, port, user=None, password=None, timeout=60, tls=None, protocol=None):
+        """`tls`: an ssl.SSLContext. `protocol`: h2 or http/1.1 (what MINATO_TESTS_PROTOCOL says)."""
         self.host, self.port, self.timeout, self.tls = host, port, timeout, tls
+        self.protocol = protocol or os.environ.get("MINATO_TESTS_PROTOCOL", "http/1.1")
         self.auth = None
         if user is not None:
             import base64
@@ -293,6 +294,10 @@ class Client:
             return reply
 
     def _connect(self):
+        if self.protocol == "h2":
+            from http2_client import Http2Connection
+
+            return Http2Connection(self.host, self.port, self.timeout, self.tls)
         if self.tls is not None:
             return http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout, context=self.tls)
         return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
