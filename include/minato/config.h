@@ -29,8 +29,9 @@ struct config_list {
 
 struct config {
     struct {
-        struct config_list listen; /* "127.0.0.1:5000", "[::]:5000", ":5000" */
-        char *external_url;        /* "https://registry.example.com", or NULL: relative Locations */
+        struct config_list
+            listen;         /* "127.0.0.1:5000", "[::]:5000 plain", ":5000 proxy_protocol": config_parse_listener */
+        char *external_url; /* "https://registry.example.com", or NULL: relative Locations */
         struct {
             char *certificate_file; /* PEM, the chain; NULL: no TLS */
             char *key_file;
@@ -39,6 +40,8 @@ struct config {
         struct secret secret; /* signs upload sessions; NULL: one made at start (filesystem only) */
         unsigned loops;       /* event loops; 0: one per core */
         unsigned connections_max;
+        unsigned connections_per_address;   /* 0: no limit */
+        struct config_list trusted_proxies; /* networks: network_parse */
         uint64_t max_manifest_bytes;
         uint64_t head_timeout_ms;     /* a request's head must be complete within */
         uint64_t idle_timeout_ms;     /* a kept connection may be silent for */
@@ -87,6 +90,13 @@ enum result config_load(const char *path, char *const *environment, struct strbu
                         struct config **ret_config) NODISCARD;
 void config_free(struct config *config); /* accepts NULL; wipes secrets */
 
+/* An item of http.listen: an address, and words behind it that say how to listen there. */
+struct config_listen {
+    struct slice address;  /* as below, without the words */
+    bool is_plain;         /* "plain": no TLS */
+    bool has_proxy_header; /* "proxy_protocol" */
+};
+enum result config_parse_listener(struct slice text, struct config_listen *ret_listen) NODISCARD;
 /* "1.2.3.4:80", "[::1]:80", ":80" (all addresses) or "localhost:80" into host (empty: all) and port. INVALID else. */
 enum result config_parse_listen(struct slice text, struct slice *ret_host, uint16_t *ret_port) NODISCARD;
 

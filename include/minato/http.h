@@ -13,6 +13,7 @@
 
 #include "minato/async.h"
 #include "minato/clock.h"
+#include "minato/network.h"
 #include "minato/result.h"
 #include "minato/slice.h"
 #include "minato/telemetry.h"
@@ -28,14 +29,21 @@ struct http_server;
 struct http_request;
 
 struct http_settings {
-    size_t head_bytes_max;        /* request line and headers: 431 above */
-    uint64_t head_timeout_ms;     /* from the first byte of a head to its last: 408, close */
-    uint64_t idle_timeout_ms;     /* between requests: close */
-    uint64_t body_timeout_ms;     /* without a byte while a handler waits for one */
-    uint64_t body_min_rate_bytes; /* per second over each body_timeout_ms in which the handler waited; 0: none */
-    uint64_t write_timeout_ms;    /* without progress while sending: close */
-    unsigned connections_max;     /* of this loop: 503 and close above */
+    size_t head_bytes_max;         /* request line and headers: 431 above */
+    uint64_t head_timeout_ms;      /* from the first byte of a head to its last: 408, close */
+    uint64_t idle_timeout_ms;      /* between requests: close */
+    uint64_t body_timeout_ms;      /* without a byte while a handler waits for one */
+    uint64_t body_min_rate_bytes;  /* per second over each body_timeout_ms in which the handler waited; 0: none */
+    uint64_t write_timeout_ms;     /* without progress while sending: close */
+    unsigned connections_max;      /* of this loop: 503 and close above */
+    const struct network *trusted; /* proxies whose word counts for who a client is; borrowed, outlives the server */
+    size_t trusted_count;
+    struct http_address_limit *address_limit; /* shared by all loops, borrowed; NULL: none */
 };
+
+/* Connections of each address over all loops; above `max` they hear 503. Any thread. */
+struct http_address_limit *http_address_limit_new(unsigned max);
+void http_address_limit_free(struct http_address_limit *limit); /* accepts NULL */
 
 /* The handler owns `req` until http_request_done; it answers at once or later. Called when the head is complete,
  * before anything of the body is read. */
@@ -82,7 +90,8 @@ void http_server_set_tls(struct http_server *server, struct http_tls *tls);
 /* ---- listening ---- */
 
 struct http_listen_options {
-    bool is_tls; /* http_server_set_tls comes first */
+    bool is_tls;           /* http_server_set_tls comes first */
+    bool has_proxy_header; /* a PROXY protocol header comes first, from trusted addresses only */
 };
 
 struct http_address {
@@ -114,9 +123,10 @@ struct slice http_request_path(const struct http_request *req);
 struct slice http_request_query(const struct http_request *req);
 /* The first value of a header (`name` in lower case), trimmed; ptr is NULL if there is none. */
 struct slice http_request_header(const struct http_request *req, struct slice name);
-/* Of the Host header or an absolute URL, checked for its characters only; may be empty. */
+/* Of the Host header, an absolute URL, :authority, or what a trusted proxy says of it; checked for its characters only;
+ * may be empty. */
 struct slice http_request_host(const struct http_request *req);
-/* "127.0.0.1:43210" */
+/* "127.0.0.1:43210", or what a trusted proxy says of its client, with or without a port. */
 struct slice http_request_peer(const struct http_request *req);
 bool http_request_is_secure(const struct http_request *req);
 /* The common name in the subject of the client's certificate, verified; empty without one. Printable ASCII. */

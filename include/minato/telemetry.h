@@ -64,7 +64,8 @@ struct metrics;
 
 enum metric_counter {
     METRIC_CONNECTIONS_ACCEPTED,
-    METRIC_CONNECTIONS_REFUSED, /* over the limit */
+    METRIC_CONNECTIONS_REFUSED,   /* over the limit */
+    METRIC_PROXY_HEADERS_REFUSED, /* missing, malformed, or from an address that is not trusted */
     METRIC_TLS_HANDSHAKES_FAILED,
     METRIC_HTTP2_FLOODS,  /* connections ended with ENHANCE_YOUR_CALM */
     METRIC_REQUEST_BYTES, /* of bodies */

@@ -45,17 +45,30 @@ static void check_buffer(struct config_loader *l)
     mistake_at(l, "uploads.buffer", line.ptr);
 }
 
-static void check_addresses(struct config_loader *l)
+static void check_listener(struct config_loader *l, unsigned index)
 {
     const struct config_list *listen = &l->config->http.listen;
     const char *metrics = l->config->metrics.listen;
-    for (unsigned i = 0; i < listen->count; i++) {
-        for (unsigned j = i + 1; j < listen->count; j++)
-            if (strcmp(listen->items[i], listen->items[j]) == 0)
-                mistake_at(l, "http.listen", "found the same address twice, expected different ones");
-        if (metrics != NULL && strcmp(metrics, listen->items[i]) == 0)
-            mistake_at(l, "metrics.listen", "found an address of http.listen, expected one of its own");
-    }
+    struct config_listen one;
+    struct config_listen other;
+    if (config_parse_listener(slice_from_cstr(listen->items[index]), &one) != OK)
+        return;
+    for (unsigned j = index + 1; j < listen->count; j++)
+        if (config_parse_listener(slice_from_cstr(listen->items[j]), &other) == OK &&
+            slice_equal(one.address, other.address) && !slice_has_suffix(one.address, SLICE(":0"))) /* :0 is any */
+            mistake_at(l, "http.listen", "found the same address twice, expected different ones");
+    if (metrics != NULL && slice_equal(one.address, slice_from_cstr(metrics)))
+        mistake_at(l, "metrics.listen", "found an address of http.listen, expected one of its own");
+    if (one.has_proxy_header && l->config->http.trusted_proxies.count == 0)
+        mistake_at(l, "http.listen",
+                   "found proxy_protocol without http.trusted_proxies, so nobody could connect; "
+                   "expected the addresses of the balancers there");
+}
+
+static void check_addresses(struct config_loader *l)
+{
+    for (unsigned i = 0; i < l->config->http.listen.count; i++)
+        check_listener(l, i);
 }
 
 static void check_tls(struct config_loader *l)

@@ -122,6 +122,28 @@ static bool is_ipv6(struct slice host)
     return host.len >= 2 && host.len <= 45;
 }
 
+enum result config_parse_listener(struct slice text, struct config_listen *ret_listen)
+{
+    struct slice rest = SLICE_EMPTY;
+    struct slice host;
+    uint16_t port;
+    *ret_listen = (struct config_listen){.address = text};
+    (void)slice_split(text, ' ', &ret_listen->address, &rest);
+    while (rest.len > 0) {
+        struct slice word = rest;
+        struct slice tail = SLICE_EMPTY;
+        (void)slice_split(rest, ' ', &word, &tail);
+        if (slice_equal(word, SLICE("plain")))
+            ret_listen->is_plain = true;
+        else if (slice_equal(word, SLICE("proxy_protocol")))
+            ret_listen->has_proxy_header = true;
+        else
+            return INVALID;
+        rest = tail;
+    }
+    return config_parse_listen(ret_listen->address, &host, &port);
+}
+
 enum result config_parse_listen(struct slice text, struct slice *ret_host, uint16_t *ret_port)
 {
     size_t colon = text.len;

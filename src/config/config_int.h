@@ -98,6 +98,8 @@ void config_int_append_duration(struct strbuf *out, uint64_t ms);
 
 /* Grammars of texts, for the table. */
 bool config_int_is_listen(struct slice text);
+bool config_int_is_listener(struct slice text);
+bool config_int_is_network(struct slice text);
 bool config_int_is_url(struct slice text);
 bool config_int_is_realm(struct slice text);
 bool config_int_is_path(struct slice text);

@@ -19,8 +19,8 @@
 #define ADDRESS "an address such as 127.0.0.1:5000, [::1]:5000, localhost:5000 or :5000 (all addresses)"
 
 const struct config_key config_int_keys[] = {
-    {"http.listen", CONFIG_LIST, AT(http.listen), .fallback = "127.0.0.1:5000", .is_valid = config_int_is_listen,
-     .expected = ADDRESS ", or a list of them"},
+    {"http.listen", CONFIG_LIST, AT(http.listen), .fallback = "127.0.0.1:5000", .is_valid = config_int_is_listener,
+     .expected = ADDRESS ", or a list of them, each with the words plain or proxy_protocol behind it if need be"},
     {"http.external_url", CONFIG_TEXT, AT(http.external_url), .is_valid = config_int_is_url,
      .expected = "http:// or https://, a host and perhaps a port, such as https://registry.example.com"},
     {"http.secret", CONFIG_SECRET, AT(http.secret), .is_valid = config_int_is_secret,
@@ -33,6 +33,10 @@ const struct config_key config_int_keys[] = {
      .expected = "the path of a PEM file: the authorities of clients' certificates"},
     {"http.loops", CONFIG_COUNT, AT(http.loops), .fallback = "0", .min = 1, .max = 256, .may_be_zero = true},
     {"http.connections", CONFIG_COUNT, AT(http.connections_max), .fallback = "10000", .min = 16, .max = 1000000},
+    {"http.connections_per_address", CONFIG_COUNT, AT(http.connections_per_address), .fallback = "5000", .min = 1,
+     .max = 1000000, .may_be_zero = true},
+    {"http.trusted_proxies", CONFIG_LIST, AT(http.trusted_proxies), .is_valid = config_int_is_network,
+     .expected = "an address or a network such as 10.0.0.0/8 or 2001:db8::/32, or a list of them"},
     {"http.max_manifest", CONFIG_SIZE, AT(http.max_manifest_bytes), .fallback = "4MiB", .min = 64 * KIB,
      .max = 32 * MIB},
     {"http.head_timeout", CONFIG_DURATION, AT(http.head_timeout_ms), .fallback = "10s", .min = 100, .max = 10 * MINUTE},
@@ -72,7 +76,6 @@ static const struct {
     const char *name;
     const char *instead;
 } later_keys[] = {
-    {"http.trusted_proxies", "this version ignores Forwarded and X-Forwarded-*: set http.external_url"},
     {"http.secrets", "this version knows one http.secret"},
     {"storage.fold", "the filesystem has nothing to fold"},
     {"storage.s3", "this version stores in storage.filesystem only"},

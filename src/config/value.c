@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config_int.h"
+#include "minato/network.h"
 #include "minato/own.h"
 
 struct unit {
@@ -78,6 +79,18 @@ void config_int_append_size(struct strbuf *out, uint64_t bytes)
 void config_int_append_duration(struct strbuf *out, uint64_t ms)
 {
     append_with_unit(out, ms, duration_units, COUNT_OF(duration_units));
+}
+
+bool config_int_is_listener(struct slice text)
+{
+    struct config_listen listen;
+    return config_parse_listener(text, &listen) == OK;
+}
+
+bool config_int_is_network(struct slice text)
+{
+    struct network network;
+    return network_parse(text, &network) == OK;
 }
 
 bool config_int_is_listen(struct slice text)

@@ -17,8 +17,6 @@
 
 /* An unread rest of a body up to this is read and thrown away; above, the connection closes. */
 #define HTTP1_DRAIN_BYTES_MAX (64u * 1024u)
-/* Connections above the limit that still get to hear 503; what comes above these is closed at once. */
-#define HTTP1_REFUSED_MAX 64
 
 /* ---- head (http1_head.c, http1_framing.c) ---- */
 

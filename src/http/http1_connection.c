@@ -301,7 +301,7 @@ static bool take_head(struct http1_connection *c)
         return false;
     }
     c->head_seen = 0;
-    if (r == OK && c->is_over_limit) {
+    if (r == OK && (c->is_over_limit || c->io.address_excess > 0)) {
         http_int_request_free(head.req);
         error = &too_many_connections;
         r = UNAVAILABLE;
@@ -486,7 +486,14 @@ void http_int_http1_open(struct http_server *server, int fd, const struct http_a
     c->is_over_limit = is_over_limit;
     http_int_server_link(server, &c->link, &protocol);
     http_int_transport_init(&c->io, server, fd, peer, &events, c);
+    if (options->has_proxy_header)
+        http_int_transport_expect_proxy_header(&c->io);
+    else
+        http_int_transport_count(&c->io);
     if (options->is_tls)
         http_int_transport_start_tls(&c->io);
-    settle(c);
+    if (http_int_transport_is_unheard(&c->io))
+        close_now(c);
+    else
+        settle(c);
 }

@@ -241,7 +241,7 @@ static const struct http_error *complete_head(struct http2_stream *s)
         error = choose_host(req);
     if (error == NULL)
         error = note_body(s);
-    if (error == NULL && s->connection->is_over_limit)
+    if (error == NULL && (s->connection->is_over_limit || s->connection->io.address_excess > 0))
         error = &too_many_connections;
     return error;
 }

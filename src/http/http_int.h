@@ -27,6 +27,8 @@ struct st_h2o_socket_t;
 /* After the last answer, before the socket is closed: what still comes is thrown away. */
 #define HTTP_LINGER_BYTES_MAX (512u * 1024u)
 #define HTTP_LINGER_MS 2000
+/* Connections above the limit that still get to hear 503; what comes above these is closed at once. */
+#define HTTP_REFUSED_MAX 64
 #define HTTP_DATE_SIZE 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and a NUL */
 
 struct http_server {
@@ -102,6 +104,20 @@ void http_int_error_document(const struct http_error *error, struct strbuf *out)
 /* Tells whoever writes the access log. */
 void http_int_server_refused(struct http_server *server, const struct http_error *error, struct slice method,
                              struct slice path, struct slice peer, uint64_t duration_ms);
+
+/* ---- proxies in front (proxy_header.c, forwarded.c, address_limit.c) ---- */
+
+#define HTTP_PROXY_HEADER_BYTES_MAX 536u
+#define HTTP_PEER_BYTES_MAX 256u
+
+/* OK: *ret_used bytes are the header; ret_peer->len is 0 if it names no client. PENDING: incomplete. INVALID. */
+enum result http_int_proxy_header_parse(struct slice buf, size_t *ret_used, struct http_address *ret_peer) NODISCARD;
+bool http_int_is_trusted(const struct http_server *server, const struct ip_address *address);
+/* Lets Forwarded and its like say who sent `req`, if `sender`, whose connection it is, is a trusted proxy. */
+void http_int_forwarded_apply(struct http_request *req, const struct ip_address *sender);
+/* Counts a connection; by how many its address is over the limit. */
+unsigned http_int_address_take(struct http_address_limit *limit, const struct ip_address *address);
+void http_int_address_give_back(struct http_address_limit *limit, const struct ip_address *address);
 
 /* ---- target (target.c) ---- */
 

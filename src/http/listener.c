@@ -35,7 +35,7 @@ void http_int_server_adopt(struct http_server *server, int fd, const struct http
     bool is_over_limit = server->connection_count >= server->settings.connections_max;
     if (is_over_limit)
         http_int_server_count(server, METRIC_CONNECTIONS_REFUSED, 1);
-    if (is_over_limit && server->connection_count - server->settings.connections_max >= HTTP1_REFUSED_MAX) {
+    if (is_over_limit && server->connection_count - server->settings.connections_max >= HTTP_REFUSED_MAX) {
         close(fd);
         return;
     }

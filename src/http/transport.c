@@ -24,6 +24,82 @@
 
 #define GONE_EVENTS_A_TURN 64
 
+/* ---- who it is ---- */
+
+static void name_peer(struct transport *t, const struct http_address *peer)
+{
+    OWNED(strbuf_done) struct strbuf text;
+    strbuf_init(&text, sizeof(t->peer) - 1);
+    http_address_format(peer, &text);
+    if (text.len > 0)
+        memcpy(t->peer, text.ptr, text.len);
+    t->peer[text.len] = '\0';
+    t->has_address = ip_address_of(&peer->addr, &t->address);
+}
+
+/* Proxies that speak HTTP for many are not limited as one client is. */
+void http_int_transport_count(struct transport *t)
+{
+    struct http_address_limit *limit = t->server->settings.address_limit;
+    if (limit == NULL || !t->has_address || http_int_is_trusted(t->server, &t->address))
+        return;
+    t->is_counted = true;
+    t->address_excess = http_int_address_take(limit, &t->address);
+    if (t->address_excess > 0)
+        http_int_server_count(t->server, METRIC_CONNECTIONS_REFUSED, 1);
+}
+
+bool http_int_transport_is_unheard(const struct transport *t)
+{
+    return t->address_excess > HTTP_REFUSED_MAX;
+}
+
+struct proxy_intake {
+    char bytes[HTTP_PROXY_HEADER_BYTES_MAX];
+    size_t len;
+};
+
+void http_int_transport_expect_proxy_header(struct transport *t)
+{
+    t->proxy = xcalloc(1, sizeof(*t->proxy));
+}
+
+static enum result refuse_proxy_header(struct transport *t)
+{
+    http_int_server_count(t->server, METRIC_PROXY_HEADERS_REFUSED, 1);
+    return CANCELLED;
+}
+
+/* Looks before it takes, so that nothing behind the header is touched; while it is incomplete all that is there is of
+ * it. */
+static enum result take_proxy_header(struct transport *t)
+{
+    struct proxy_intake *in = t->proxy;
+    struct http_address peer;
+    size_t used = 0;
+    if (!t->has_address || !http_int_is_trusted(t->server, &t->address))
+        return refuse_proxy_header(t);
+    ssize_t n = recv(t->fd, in->bytes + in->len, sizeof(in->bytes) - in->len, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return PENDING;
+    if (n <= 0)
+        return CANCELLED;
+    enum result r = http_int_proxy_header_parse(slice_of(in->bytes, in->len + (size_t)n), &used, &peer);
+    if (r == INVALID || (r == PENDING && in->len + (size_t)n == sizeof(in->bytes)))
+        return refuse_proxy_header(t);
+    size_t take = r == OK ? used - in->len : (size_t)n;
+    if (recv(t->fd, in->bytes + in->len, take, MSG_DONTWAIT) != (ssize_t)take)
+        return CANCELLED;
+    in->len += take;
+    if (r != OK)
+        return PENDING;
+    free(TAKE(t->proxy));
+    if (peer.len > 0)
+        name_peer(t, &peer);
+    http_int_transport_count(t);
+    return http_int_transport_is_unheard(t) ? CANCELLED : OK;
+}
+
 /* ---- reading ---- */
 
 static void on_readable(h2o_socket_t *sock, const char *err)
@@ -35,6 +111,9 @@ static void on_readable(h2o_socket_t *sock, const char *err)
 
 enum result http_int_transport_read(struct transport *t, void *buf, size_t n, size_t *ret_n)
 {
+    enum result r = t->proxy == NULL ? OK : take_proxy_header(t);
+    if (r != OK)
+        return r;
     if (t->ssl != NULL)
         return http_int_tls_read(t, buf, n, ret_n);
     ssize_t got;
@@ -232,11 +311,7 @@ void http_int_transport_init(struct transport *t, struct http_server *server, in
                              const struct transport_events *events, void *owner)
 {
     *t = (struct transport){.server = server, .fd = fd, .events = events, .owner = owner};
-    OWNED(strbuf_done) struct strbuf text;
-    strbuf_init(&text, sizeof(t->peer) - 1);
-    http_address_format(peer, &text);
-    if (text.len > 0)
-        memcpy(t->peer, text.ptr, text.len);
+    name_peer(t, peer);
     t->sock = h2o_evloop_socket_create(loop_native(server->loop), fd,
                                        H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION | H2O_SOCKET_FLAG_DONT_READ);
     t->sock->data = t;
@@ -253,7 +328,7 @@ void http_int_transport_start_tls(struct transport *t)
 
 bool http_int_transport_is_opening(const struct transport *t)
 {
-    return t->ssl != NULL && !SSL_is_init_finished(t->ssl);
+    return t->proxy != NULL || (t->ssl != NULL && !SSL_is_init_finished(t->ssl));
 }
 
 void http_int_transport_describe(struct transport *t, struct http_request *req)
@@ -265,6 +340,8 @@ void http_int_transport_describe(struct transport *t, struct http_request *req)
     t->is_named = true;
     if (t->client_name != NULL)
         req->client_name = arena_copy(&req->arena, slice_from_cstr(t->client_name));
+    if (t->has_address)
+        http_int_forwarded_apply(req, &t->address);
 }
 
 void http_int_transport_move(struct transport *to, struct transport *from, const struct transport_events *events,
@@ -306,6 +383,9 @@ void http_int_transport_close(struct transport *t)
         SSL_free(TAKE(t->ssl));
         http_tls_unref(TAKE(t->tls));
     }
+    if (t->is_counted)
+        http_int_address_give_back(t->server->settings.address_limit, &t->address);
+    free(TAKE(t->proxy));
     free(TAKE(t->client_name));
     t->is_writing = false;
     h2o_socket_close(t->sock);

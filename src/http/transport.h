@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "http_int.h"
+#include "minato/network.h"
 
 #define TRANSPORT_IOV_MAX 3
 #define TRANSPORT_PEER_SIZE 56 /* "[address]:port" and a NUL */
@@ -37,6 +38,11 @@ struct transport {
     struct iovec iov[TRANSPORT_IOV_MAX];
     uint64_t written_bytes; /* of the current or last write */
     struct timer write_timer;
+    struct ip_address address; /* the client's, or its balancer's until the PROXY header has come */
+    bool has_address;
+    bool is_counted;            /* in the limit of its address */
+    unsigned address_excess;    /* by how many its address is over the limit: to be refused */
+    struct proxy_intake *proxy; /* a PROXY header is expected first; NULL when it has come */
     /* TLS; ssl is NULL without it. */
     struct ssl_st *ssl;
     struct http_tls *tls;
@@ -55,9 +61,15 @@ void http_int_transport_init(struct transport *t, struct http_server *server, in
 /* *from becomes *to, which another protocol owns; no write may be pending. `from` is gone. */
 void http_int_transport_move(struct transport *to, struct transport *from, const struct transport_events *events,
                              void *owner);
+/* Counts it for the limit of its address; without a PROXY header only. */
+void http_int_transport_count(struct transport *t);
+/* So far over it that it is closed without a word. */
+bool http_int_transport_is_unheard(const struct transport *t);
+/* Before the first read: a PROXY header comes before anything else. */
+void http_int_transport_expect_proxy_header(struct transport *t);
 /* Before the first read: TLS, with what the server has for it now. */
 void http_int_transport_start_tls(struct transport *t);
-/* Whether a handshake is still going on. */
+/* Whether a PROXY header or a handshake is still going on. */
 bool http_int_transport_is_opening(const struct transport *t);
 /* Fills in what the connection knows of a request's sender. */
 void http_int_transport_describe(struct transport *t, struct http_request *req);

@@ -119,7 +119,7 @@ static void announce(const struct server *server)
     strbuf_append_cstr(&line, "minato " MINATO_VERSION " listening on ");
     for (unsigned i = 0; i < server->address_count; i++) {
         strbuf_append_cstr(&line, i == 0 ? "" : ", ");
-        strbuf_append_cstr(&line, server->tls == NULL ? "http://" : "https://");
+        strbuf_append_cstr(&line, server->listen_options[i].is_tls ? "https://" : "http://");
         http_address_format(&server->addresses[i], &line);
     }
     if (strcmp(server->config->storage.driver, "filesystem") == 0)

@@ -54,8 +54,18 @@ static unsigned connections_per_loop(const struct server *server)
     return each == 0 ? 1 : (unsigned)each;
 }
 
-static struct http_settings settings_of(const struct config *config, unsigned connections_max)
+static void read_trusted_proxies(struct server *server)
 {
+    const struct config_list *list = &server->config->http.trusted_proxies;
+    server->trusted = xcalloc(list->count + 1, sizeof(server->trusted[0]));
+    for (unsigned i = 0; i < list->count; i++)
+        if (network_parse(slice_from_cstr(list->items[i]), &server->trusted[server->trusted_count]) == OK)
+            server->trusted_count++; /* each is: the configuration was checked */
+}
+
+static struct http_settings settings_of(const struct server *server, unsigned connections_max)
+{
+    const struct config *config = server->config;
     return (struct http_settings){
         .head_bytes_max = HEAD_BYTES_MAX,
         .head_timeout_ms = config->http.head_timeout_ms,
@@ -64,6 +74,8 @@ static struct http_settings settings_of(const struct config *config, unsigned co
         .body_min_rate_bytes = config->http.body_min_rate_bytes,
         .write_timeout_ms = config->http.body_timeout_ms,
         .connections_max = connections_max,
+        .trusted = server->trusted,
+        .trusted_count = server->trusted_count,
     };
 }
 
@@ -158,12 +170,19 @@ static enum result resolve_addresses(struct server *server, struct strbuf *ret_w
     bool is_public = false;
     for (unsigned i = 0; i < listen->count; i++) {
         struct http_address *address = &server->addresses[server->address_count];
-        enum result r = http_address_resolve(slice_from_cstr(listen->items[i]), address, ret_why);
+        struct config_listen how;
+        enum result r = config_parse_listener(slice_from_cstr(listen->items[i]), &how);
+        if (r == OK)
+            r = http_address_resolve(how.address, address, ret_why);
         if (r != OK)
             return r;
         r = http_address_probe(address, ret_why);
         if (r != OK)
             return r;
+        server->listen_options[i] = (struct http_listen_options){
+            .is_tls = server->config->http.tls.certificate_file != NULL && !how.is_plain,
+            .has_proxy_header = how.has_proxy_header,
+        };
         is_public = is_public || !is_loopback(address);
         server->address_count++;
     }
@@ -184,8 +203,7 @@ static enum result listen_on_all(struct server *server, struct server_loop *sl, 
     if (r == OK && server->tls != NULL)
         http_server_set_tls(sl->http, server->tls);
     for (unsigned i = 0; r == OK && i < server->address_count; i++)
-        r = http_server_listen(sl->http, &server->addresses[i],
-                               &(struct http_listen_options){.is_tls = server->tls != NULL}, ret_why);
+        r = http_server_listen(sl->http, &server->addresses[i], &server->listen_options[i], ret_why);
     return r;
 }
 
@@ -194,7 +212,7 @@ static enum result listen_for_metrics(struct server *server, struct strbuf *ret_
     if (server->config->metrics.listen == NULL)
         return OK;
     struct server_loop *sl = &server->loops[0];
-    struct http_settings settings = settings_of(server->config, METRICS_CONNECTIONS_MAX);
+    struct http_settings settings = settings_of(server, METRICS_CONNECTIONS_MAX);
     enum result r = http_server_new(sl->loop, &settings, server->pool, server->metrics, server_int_handle_metrics, sl,
                                     &sl->metrics_http);
     if (r != OK)
@@ -224,11 +242,15 @@ enum result server_int_make_tls(const struct server *server, struct strbuf *ret_
 static enum result listen_everywhere(struct server *server, struct strbuf *ret_why)
 {
     enum result r = resolve_addresses(server, ret_why);
+    read_trusted_proxies(server);
     if (r == OK && server->config->http.tls.certificate_file != NULL)
         r = server_int_make_tls(server, ret_why, &server->tls);
     if (r != OK)
         return r;
-    struct http_settings settings = settings_of(server->config, connections_per_loop(server));
+    struct http_settings settings = settings_of(server, connections_per_loop(server));
+    if (server->config->http.connections_per_address > 0)
+        server->address_limit = http_address_limit_new(server->config->http.connections_per_address);
+    settings.address_limit = server->address_limit;
     for (unsigned i = 0; i < server->loop_count; i++) {
         r = listen_on_all(server, &server->loops[i], &settings, ret_why);
         if (r != OK)
@@ -271,6 +293,8 @@ void server_int_dismantle(struct server *server)
         http_server_free(server->loops[i].http);
     }
     http_tls_unref(server->tls);
+    http_address_limit_free(server->address_limit);
+    free(server->trusted);
     registry_free(server->registry);
     index_free(server->index);
     storage_close(server->storage);

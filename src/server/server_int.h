@@ -60,6 +60,10 @@ struct server {
     pthread_t main_thread;
 
     struct http_address addresses[SERVER_ADDRESSES_MAX];
+    struct http_listen_options listen_options[SERVER_ADDRESSES_MAX];
+    struct network *trusted;
+    size_t trusted_count;
+    struct http_address_limit *address_limit; /* NULL: none */
     unsigned address_count;
     struct server_loop *loops;
     unsigned loop_count;

@@ -28,6 +28,7 @@ static const struct {
 } counter_texts[METRIC_COUNTER_COUNT] = {
     [METRIC_CONNECTIONS_ACCEPTED] = {"connections_accepted_total", "Connections accepted."},
     [METRIC_CONNECTIONS_REFUSED] = {"connections_refused_total", "Connections refused, as there were too many."},
+    [METRIC_PROXY_HEADERS_REFUSED] = {"proxy_headers_refused_total", "Connections closed for want of a PROXY header."},
     [METRIC_TLS_HANDSHAKES_FAILED] = {"tls_handshakes_failed_total", "TLS handshakes that failed."},
     [METRIC_HTTP2_FLOODS] = {"http2_floods_total", "HTTP/2 connections ended, as they flooded us with frames."},
     [METRIC_REQUEST_BYTES] = {"request_body_bytes_total", "Bytes of request bodies."},

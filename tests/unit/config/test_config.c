@@ -204,12 +204,12 @@ static void unknown_variables_are_refused_with_the_nearest(void **state)
     assert_refused(NULL, environment,
                    "environment: MINATO_HTTP_LISTN: found an unknown variable, expected a key's; the nearest is "
                    "MINATO_HTTP_LISTEN\n");
-    char *later[] = {"MINATO_STORAGE_S3_BUCKET=x", "MINATO_HTTP_TRUSTED_PROXIES=x", NULL};
+    char *later[] = {"MINATO_STORAGE_S3_BUCKET=x", "MINATO_HTTP_SECRETS=x", NULL};
     assert_refused(NULL, later,
                    "environment: MINATO_STORAGE_S3_BUCKET: found a key of a later version, expected it unset: this "
                    "version stores in storage.filesystem only\n"
-                   "environment: MINATO_HTTP_TRUSTED_PROXIES: found a key of a later version, expected it unset: this "
-                   "version ignores Forwarded and X-Forwarded-*: set http.external_url\n");
+                   "environment: MINATO_HTTP_SECRETS: found a key of a later version, expected it unset: this version "
+                   "knows one http.secret\n");
     char *wrong[] = {"MINATO_HTTP_LOOPS=many", NULL};
     assert_refused(NULL, wrong,
                    "environment: MINATO_HTTP_LOOPS: http.loops: found \"many\", expected a whole number, 0 or from 1 "
@@ -230,7 +230,8 @@ static void several_mistakes_are_told_at_once_with_their_lines(void **state)
                    "  format:\n",
                    NULL,
                    "FILE:2: http.lisen: found an unknown key, expected one of listen, external_url, secret, "
-                   "secret_file, tls, loops, connections, max_manifest, head_timeout, idle_timeout, body_timeout, "
+                   "secret_file, tls, loops, connections, connections_per_address, trusted_proxies, max_manifest, "
+                   "head_timeout, idle_timeout, body_timeout, "
                    "body_min_rate, drain_timeout; the nearest is http.listen\n"
                    "FILE:3: http.idle_timeout: found \"10 parsecs\", expected a duration such as 500ms, 30s, 5m, 12h "
                    "or 7d, from 100ms to 1h\n"
@@ -245,7 +246,8 @@ static void the_wrong_kind_of_node_is_refused(void **state)
     assert_refused("storage: s3\nhttp:\n- a\nlog: {level: {a: b}}\npool: {threads: [1]}\n? [a]\n: b\n", NULL,
                    "FILE:1: storage: found a text, expected keys below it: delete, filesystem\n"
                    "FILE:3: http: found a list, expected keys below it: listen, external_url, secret, secret_file, "
-                   "tls, loops, connections, max_manifest, head_timeout, idle_timeout, body_timeout, body_min_rate, "
+                   "tls, loops, connections, connections_per_address, trusted_proxies, max_manifest, head_timeout, "
+                   "idle_timeout, body_timeout, body_min_rate, "
                    "drain_timeout\n"
                    "FILE:4: log.level: found keys below it, expected debug, info, warn or error\n"
                    "FILE:5: pool.threads: found a list, expected a whole number, 0 or from 2 to 1024\n"
@@ -368,6 +370,12 @@ static void keys_that_contradict_each_other_are_refused(void **state)
     assert_refused("http: {listen: ':1'}\nmetrics: {listen: ':1'}\n", NULL,
                    "FILE:2: metrics.listen: found an address of http.listen, expected one of its own\n");
     assert_refused_with("http: {listen: [':1', ':1']}\n", NULL, "found the same address twice");
+    assert_refused_with("http: {listen: [':1 plain', ':1']}\n", NULL, "found the same address twice");
+    assert_refused_with("http: {listen: ':1 proxy_protocol'}\n", NULL, "proxy_protocol without http.trusted_proxies");
+    assert_refused_with("http: {listen: ':1 proxyprotocol'}\n", NULL,
+                        "FILE:1: http.listen: found \":1 proxyprotocol\"");
+    assert_refused_with("http: {trusted_proxies: [10.0.0.0/8, 10.0.0.1/8]}\n", NULL,
+                        "FILE:1: http.trusted_proxies: found \"10.0.0.1/8\"");
     assert_refused_with("auth: {anonymous: none}\n", NULL, "nobody could do anything");
 }
 
