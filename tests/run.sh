@@ -9,12 +9,13 @@ usage() {
     cat <<'USAGE'
 Usage: tests/run.sh [OPTION]...
 
-  --all            the long tiers too: minutes of fuzzing a target, 200 crash rounds, 1 GB layers, clang-tidy, clients in Go
+  --all            the long tiers too: minutes of fuzzing a target, 200 crash rounds, 1 GB layers, clang-tidy, clients in Go,
+                   ten minutes of mixed load
   --only PATTERN   only phases and tests whose name contains PATTERN (a regular expression of bash)
   --list           print the names of the phases
   --help           this text
 
-Phases: format architecture unit tsan fuzz api adoption conformance clients crash quickstart (and tidy with --all)
+Phases: format architecture unit tsan fuzz api adoption conformance clients crash quickstart (and tidy, soak with --all)
 
 With Go at hand, the phase conformance builds the OCI distribution-spec's conformance program, and --all also builds crane,
 oras, regctl, helm and cosign for the phase clients: once, into ${XDG_CACHE_HOME:-~/.cache}/minato-tests. Without Go
@@ -34,7 +35,7 @@ while [[ $# -gt 0 ]]; do
         shift
         ;;
     --list)
-        printf '%s\n' "${phases[@]}" tidy
+        printf '%s\n' "${phases[@]}" tidy soak
         exit 0
         ;;
     --help | -h)
@@ -48,7 +49,7 @@ while [[ $# -gt 0 ]]; do
     esac
     shift
 done
-[[ -z $all ]] || phases+=(tidy)
+[[ -z $all ]] || phases+=(tidy soak)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
@@ -169,6 +170,10 @@ phase_format() {
         xargs -0 clang-format --dry-run --Werror >"$results/format.clang-format.log" 2>&1 || code=$?
     outcome format clang-format "$code"
     say "format: exit code $code"
+}
+
+phase_soak() {
+    run_pytest soak "$root/build/release/minato" tests/soak
 }
 
 phase_tidy() {
@@ -296,7 +301,7 @@ release_built=
 asan_built=
 tsan_built=
 fuzz_built=
-if wanted architecture || wanted clients || wanted crash || wanted quickstart; then
+if wanted architecture || wanted clients || wanted crash || wanted quickstart || wanted soak; then
     build release && release_built=yes || true
 fi
 if wanted unit || wanted api || wanted adoption || wanted conformance; then
@@ -333,6 +338,7 @@ lane_two() {
     [[ -z $tsan_built ]] || ! wanted tsan || phase_tsan
     [[ -z $release_built ]] || ! wanted quickstart || phase_quickstart
     [[ -z $fuzz_built || -z $all ]] || ! wanted tidy || phase_tidy
+    [[ -z $release_built || -z $all ]] || ! wanted soak || phase_soak
 }
 set -m
 lane_one </dev/null &

@@ -12,15 +12,18 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-from measures import MEASURES, Bench
+from measures import MEASURES as BASIC_MEASURES
+from measures import Bench
 from processes import LOAD_CORE, BenchError, Stage
+from protocols import PROTOCOL_MEASURES
 from results import Results, format_markdown, format_text
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FULL = {"rounds": 5, "seconds": 4, "upload_bytes": 2 << 30, "download_bytes": 1 << 30, "refused_bytes": 300 << 20,
-        "starts": 20, "idle_connections": 1000, "tags": 100_000, "attempts": 6}
+        "starts": 20, "idle_connections": 1000, "tags": 100_000, "attempts": 6, "many_uploads": 200}
 QUICK = {**FULL, "rounds": 2, "seconds": 1, "upload_bytes": 256 << 20, "download_bytes": 256 << 20, "starts": 5,
-         "tags": 10_000, "attempts": 1}
+         "tags": 10_000, "attempts": 1, "many_uploads": 40}
+MEASURES = {**BASIC_MEASURES, **PROTOCOL_MEASURES}
 
 
 def parse_arguments():
