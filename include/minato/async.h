@@ -62,6 +62,24 @@ struct loop_task {
 };
 void loop_post(struct loop *loop, struct loop_task *task);
 
+/* ---- descriptors that a library owns (libcurl, hiredis) ---- */
+
+enum fd_events { FD_READABLE = 1, FD_WRITABLE = 2 };
+
+/* Embedded in its owner; zero-initialised is unwatched. */
+struct fd_watch {
+    int fd;
+    bool is_watched;
+    /* On the loop, for as long as the descriptor is ready (level-triggered): enum fd_events. An error or a hang-up
+     * counts as both. May change or end any watch of this loop, its own too. */
+    void (*ready)(struct fd_watch *watch, unsigned events);
+};
+/* Begins to watch `fd`, or changes what is watched for. IO if the system refuses. */
+enum result loop_watch(struct loop *loop, struct fd_watch *watch, int fd, unsigned events,
+                       void (*ready)(struct fd_watch *watch, unsigned events)) NODISCARD;
+/* Before the descriptor is closed. `ready` will not be called any more. Harmless when unwatched. */
+void loop_unwatch(struct loop *loop, struct fd_watch *watch);
+
 /* ---- timer ---- */
 
 /* A one-shot timer on one loop, embedded in its owner. Zero-initialised is stopped. */

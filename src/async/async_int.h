@@ -26,6 +26,20 @@ struct page_budget {
     struct timer wake; /* waiters are served from the loop, never from inside page_release */
 };
 
+/* The descriptors of libraries on one loop: an epoll inside libh2o's. */
+struct watch_set {
+    struct epoll_event *pending; /* what is being told, or NULL */
+    int pending_count;
+    int epoll_fd; /* -1: nothing was ever watched */
+    void *socket; /* libh2o's, that polls it; owns epoll_fd */
+};
+
+void async_int_watches_init(struct watch_set *set);
+/* Tells whoever is ready. */
+void async_int_watches_run(struct watch_set *set);
+/* The set of a loop, its epoll made and polled; NULL if the system refuses. */
+struct watch_set *async_int_loop_watches(struct loop *loop);
+
 void async_int_pages_init(struct page_budget *budget, size_t bytes_max);
 void async_int_pages_done(struct page_budget *budget);
 struct page_budget *async_int_loop_pages(struct loop *loop);

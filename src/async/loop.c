@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ struct loop {
     struct loop_task *first_task;
     struct loop_task *last_task;
     struct page_budget pages;
+    struct watch_set watches;
     unsigned index;
     bool stopped;
     atomic_flag stop_posted;
@@ -107,6 +109,7 @@ enum result loop_new(unsigned index, size_t page_bytes_max, struct loop **ret_lo
     loop->wake->data = loop;
     h2o_socket_read_start(loop->wake, on_wake);
     async_int_pages_init(&loop->pages, page_bytes_max);
+    async_int_watches_init(&loop->watches);
     *ret_loop = loop;
     return OK;
 }
@@ -118,6 +121,8 @@ void loop_free(struct loop *loop)
     async_int_pages_done(&loop->pages);
     h2o_socket_read_stop(loop->wake);
     h2o_socket_close(loop->wake);
+    if (loop->watches.socket != NULL)
+        h2o_socket_close(loop->watches.socket);
     /* libh2o frees a closed socket on the loop's next turn. */
     h2o_evloop_run(loop->evloop, 0);
     for (size_t i = 0; i < loop->timeout_count; i++) {
@@ -164,6 +169,30 @@ void *loop_native(struct loop *loop)
 struct page_budget *async_int_loop_pages(struct loop *loop)
 {
     return &loop->pages;
+}
+
+/* ---- descriptors of libraries ---- */
+
+static void on_watches(h2o_socket_t *sock, const char *err)
+{
+    struct loop *loop = sock->data;
+    (void)err;
+    async_int_watches_run(&loop->watches);
+}
+
+struct watch_set *async_int_loop_watches(struct loop *loop)
+{
+    struct watch_set *set = &loop->watches;
+    if (set->epoll_fd >= 0)
+        return set;
+    set->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (set->epoll_fd < 0)
+        return NULL;
+    h2o_socket_t *sock = h2o_evloop_socket_create(loop->evloop, set->epoll_fd, H2O_SOCKET_FLAG_DONT_READ);
+    sock->data = loop;
+    h2o_socket_read_start(sock, on_watches);
+    set->socket = sock;
+    return set;
 }
 
 /* ---- timers ---- */

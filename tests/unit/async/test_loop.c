@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -256,6 +257,66 @@ static void a_cancelled_wait_gets_no_page(void **state)
     page_release(waits[3].page);
 }
 
+/* ---- descriptors ---- */
+
+struct pipe_end {
+    struct fd_watch watch;
+    struct loop *loop;
+    struct pipe_end *other;
+    unsigned told;
+    unsigned events;
+};
+
+static void on_ready_end_the_other(struct fd_watch *watch, unsigned events)
+{
+    struct pipe_end *end = (struct pipe_end *)(void *)watch;
+    end->told++;
+    end->events = events;
+    if (end->other != NULL)
+        loop_unwatch(end->loop, &end->other->watch);
+}
+
+static void a_watched_descriptor_is_told_until_it_is_unwatched(void **state)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct pipe_end end = {.loop = *state};
+    assert_int_equal(loop_watch(*state, &end.watch, fds[0], FD_READABLE, on_ready_end_the_other), OK);
+    loop_run_once(*state, 0);
+    assert_int_equal(end.told, 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    loop_run_once(*state, 100);
+    loop_run_once(*state, 100);
+    assert_int_equal(end.told, 2);
+    assert_int_equal(end.events, FD_READABLE);
+    close(fds[1]); /* a hang-up is both */
+    loop_run_once(*state, 100);
+    assert_int_equal(end.events, FD_READABLE | FD_WRITABLE);
+    loop_unwatch(*state, &end.watch);
+    end.told = 0;
+    loop_run_once(*state, 0);
+    assert_int_equal(end.told, 0);
+    close(fds[0]);
+}
+
+static void a_watch_may_end_another_that_is_ready_too(void **state)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct pipe_end ends[2] = {{.loop = *state, .other = &ends[1]}, {.loop = *state, .other = &ends[0]}};
+    int second = dup(fds[0]);
+    assert_int_equal(loop_watch(*state, &ends[0].watch, fds[0], FD_READABLE, on_ready_end_the_other), OK);
+    assert_int_equal(loop_watch(*state, &ends[1].watch, second, FD_READABLE, on_ready_end_the_other), OK);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    loop_run_once(*state, 100);
+    assert_int_equal(ends[0].told + ends[1].told, 1);
+    loop_unwatch(*state, &ends[0].watch);
+    loop_unwatch(*state, &ends[1].watch);
+    close(fds[0]);
+    close(fds[1]);
+    close(second);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -269,6 +330,8 @@ int main(void)
         TEST(a_full_slow_lane_is_busy),
         TEST(pages_over_the_budget_wait_first_come_first_served),
         TEST(a_cancelled_wait_gets_no_page),
+        TEST(a_watched_descriptor_is_told_until_it_is_unwatched),
+        TEST(a_watch_may_end_another_that_is_ready_too),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }
