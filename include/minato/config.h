@@ -20,7 +20,7 @@ struct secret {
 enum config_anonymous { ANONYMOUS_NONE, ANONYMOUS_PULL, ANONYMOUS_PUSH };
 enum config_log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 enum config_log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
-enum config_index { INDEX_LOCAL };
+enum config_cdn { CDN_NONE, CDN_PLAIN, CDN_NGINX, CDN_CLOUDFRONT, CDN_GOOGLE };
 
 struct config_list {
     char **items;
@@ -55,13 +55,42 @@ struct config {
         struct {
             char *root;
         } filesystem;
+        struct {
+            char *endpoint; /* NULL: Amazon's, of the region */
+            char *region;
+            char *bucket;     /* NULL: not this driver */
+            char *prefix;     /* of all keys, without slashes at its ends; NULL: none */
+            char *access_key; /* NULL: from the environment or the machine's metadata */
+            struct secret secret_key;
+            struct secret session_token;
+            bool path_style;
+            char *external_endpoint; /* where clients reach the store; NULL: as we do */
+            char *ca_file;           /* PEM; NULL: the system's authorities */
+            char *sse_kms_key;       /* NULL: the bucket's own encryption */
+        } s3;
     } storage;
     struct {
+        bool enabled;
+        uint64_t expires_ms; /* how long a URL serves at most */
+        struct {
+            enum config_cdn type;
+            char *url;              /* "https://cdn.example.com/prefix": stands for the bucket */
+            char *key_name;         /* Cloud CDN's key, CloudFront's key pair */
+            struct secret key;      /* nginx' secret, Cloud CDN's base64url key */
+            char *private_key_file; /* CloudFront's RSA key, PEM */
+        } cdn;
+    } redirect;
+    struct {
         uint64_t buffer_bytes;
+        uint64_t part_bytes; /* of objects written in parts */
+        unsigned parts_in_flight;
         uint64_t expire_after_ms;
         uint64_t max_blob_bytes; /* 0: no limit */
     } uploads;
-    enum config_index index;
+    struct {
+        struct secret url; /* NULL: the local index */
+        uint64_t ttl_ms;
+    } redis;
     struct {
         bool layers;
         bool children;

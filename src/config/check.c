@@ -97,6 +97,43 @@ static void check_auth(struct config_loader *l)
                    "push, or users");
 }
 
+/* The driver is the one whose section is there: `bucket` has no default. */
+static void check_storage(struct config_loader *l)
+{
+    struct config *config = l->config;
+    bool has_s3 = config->storage.s3.bucket != NULL;
+    if (!has_s3 && (is_set(l, "storage.s3.endpoint") || is_set(l, "storage.s3.access_key")))
+        mistake_at(l, "storage.s3.bucket",
+                   "found no bucket, expected the name of one beside the other keys of storage.s3");
+    if (has_s3 && is_set(l, "storage.filesystem.root"))
+        mistake_at(l, "storage.filesystem.root", "found beside storage.s3.bucket, expected one store");
+    if ((config->storage.s3.access_key == NULL) != (config->storage.s3.secret_key.value == NULL))
+        mistake_at(l, "storage.s3.access_key", "found one of access_key and secret_key, expected both or neither");
+    if (!has_s3)
+        return;
+    config->storage.driver = arena_cstr(l->arena, SLICE("s3"));
+    if (config->http.secret.value == NULL)
+        mistake_at(l, "http.secret", "found none with storage.s3, expected one that all replicas share");
+    if (config->redis.url.value == NULL)
+        mistake_at(l, "index.redis.url", "found none with storage.s3, expected the Redis that all replicas share");
+}
+
+static void check_redirect(struct config_loader *l)
+{
+    const struct config *config = l->config;
+    enum config_cdn type = config->redirect.cdn.type;
+    if (type == CDN_NONE)
+        return;
+    if (config->redirect.cdn.url == NULL)
+        mistake_at(l, "redirect.cdn.url", "found none with redirect.cdn.type, expected the network's address");
+    if ((type == CDN_NGINX || type == CDN_GOOGLE) && config->redirect.cdn.key.value == NULL)
+        mistake_at(l, "redirect.cdn.key", "found none, expected the key that nginx and google need to sign");
+    if ((type == CDN_CLOUDFRONT || type == CDN_GOOGLE) && config->redirect.cdn.key_name == NULL)
+        mistake_at(l, "redirect.cdn.key_name", "found none, expected the key's name that cloudfront and google need");
+    if (type == CDN_CLOUDFRONT && config->redirect.cdn.private_key_file == NULL)
+        mistake_at(l, "redirect.cdn.private_key", "found none, expected the RSA key that cloudfront needs");
+}
+
 /* A Location is this text and a path that begins with '/'. */
 static void trim_external_url(struct config *config)
 {
@@ -112,5 +149,7 @@ void config_int_check(struct config_loader *l)
     check_addresses(l);
     check_tls(l);
     check_auth(l);
+    check_storage(l);
+    check_redirect(l);
     trim_external_url(l->config);
 }

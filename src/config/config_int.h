@@ -9,7 +9,7 @@
 #include "minato/arena.h"
 #include "minato/config.h"
 
-#define CONFIG_KEYS_MAX 48
+#define CONFIG_KEYS_MAX 80
 #define CONFIG_MISTAKES_MAX 20
 #define CONFIG_FILE_BYTES_MAX (1024u * 1024u)
 #define CONFIG_SECRET_BYTES_MIN 32u
@@ -37,7 +37,7 @@ struct config_key {
     const char *fallback; /* the default, as one would write it; NULL: not set */
     uint64_t min, max;    /* of counts, sizes and durations */
     bool may_be_zero;     /* 0 is allowed below `min` and means "none" or "chosen" */
-    const char *choices[5];
+    const char *choices[6];
     bool (*is_valid)(struct slice text); /* of texts, secrets and list items; NULL: anything */
     const char *expected;                /* of texts, secrets and lists: what `is_valid` wants */
 };
@@ -104,6 +104,10 @@ bool config_int_is_url(struct slice text);
 bool config_int_is_realm(struct slice text);
 bool config_int_is_path(struct slice text);
 bool config_int_is_secret(struct slice text);
+bool config_int_is_credential(struct slice text);
+bool config_int_is_name(struct slice text);
+bool config_int_is_key_prefix(struct slice text);
+bool config_int_is_redis_url(struct slice text);
 
 /* The parts of a load, in this order. */
 void config_int_apply_defaults(struct config_loader *l);

@@ -49,12 +49,49 @@ const struct config_key config_int_keys[] = {
     {"storage.delete", CONFIG_BOOL, AT(storage.delete_enabled), .fallback = "true"},
     {"storage.filesystem.root", CONFIG_TEXT, AT(storage.filesystem.root), .fallback = "./minato-data",
      .is_valid = config_int_is_path, .expected = "the path of a folder"},
+    {"storage.s3.endpoint", CONFIG_TEXT, AT(storage.s3.endpoint), .is_valid = config_int_is_url,
+     .expected = "http:// or https://, a host and perhaps a port, such as https://s3.eu-west-1.amazonaws.com"},
+    {"storage.s3.region", CONFIG_TEXT, AT(storage.s3.region), .fallback = "us-east-1", .is_valid = config_int_is_name,
+     .expected = "a region such as eu-west-1"},
+    {"storage.s3.bucket", CONFIG_TEXT, AT(storage.s3.bucket), .is_valid = config_int_is_name,
+     .expected = "the name of a bucket"},
+    {"storage.s3.prefix", CONFIG_TEXT, AT(storage.s3.prefix), .is_valid = config_int_is_key_prefix,
+     .expected = "letters, digits, '.', '_', '-' and '/' between them, such as registry"},
+    {"storage.s3.access_key", CONFIG_TEXT, AT(storage.s3.access_key), .is_valid = config_int_is_credential,
+     .expected = "an access key's name"},
+    {"storage.s3.secret_key", CONFIG_SECRET, AT(storage.s3.secret_key), .is_valid = config_int_is_credential,
+     .expected = "the access key's secret"},
+    {"storage.s3.session_token", CONFIG_SECRET, AT(storage.s3.session_token), .is_valid = config_int_is_credential,
+     .expected = "a session token of temporary credentials"},
+    {"storage.s3.path_style", CONFIG_BOOL, AT(storage.s3.path_style), .fallback = "true"},
+    {"storage.s3.external_endpoint", CONFIG_TEXT, AT(storage.s3.external_endpoint), .is_valid = config_int_is_url,
+     .expected = "http:// or https://, a host and perhaps a port, as clients reach the store"},
+    {"storage.s3.ca", CONFIG_TEXT, AT(storage.s3.ca_file), .is_valid = config_int_is_path,
+     .expected = "the path of a PEM file: the authorities of the store's certificate"},
+    {"storage.s3.sse_kms_key", CONFIG_TEXT, AT(storage.s3.sse_kms_key), .is_valid = config_int_is_credential,
+     .expected = "the identifier of a KMS key"},
+    {"redirect.enabled", CONFIG_BOOL, AT(redirect.enabled), .fallback = "true"},
+    {"redirect.expires", CONFIG_DURATION, AT(redirect.expires_ms), .fallback = "20m", .min = MINUTE, .max = 7 * DAY},
+    {"redirect.cdn.type", CONFIG_CHOICE, AT(redirect.cdn.type), .fallback = "none",
+     .choices = {"none", "plain", "nginx", "cloudfront", "google"}},
+    {"redirect.cdn.url", CONFIG_TEXT, AT(redirect.cdn.url), .is_valid = config_int_is_url,
+     .expected = "http:// or https://, a host and perhaps a port, such as https://cdn.example.com"},
+    {"redirect.cdn.key_name", CONFIG_TEXT, AT(redirect.cdn.key_name), .is_valid = config_int_is_name,
+     .expected = "the name that the network knows the key by"},
+    {"redirect.cdn.key", CONFIG_SECRET, AT(redirect.cdn.key), .is_valid = config_int_is_credential,
+     .expected = "the key that signs URLs"},
+    {"redirect.cdn.private_key", CONFIG_TEXT, AT(redirect.cdn.private_key_file), .is_valid = config_int_is_path,
+     .expected = "the path of a PEM file: CloudFront's RSA key"},
     {"uploads.buffer", CONFIG_SIZE, AT(uploads.buffer_bytes), .fallback = "64MiB", .min = MIB, .max = 64 * GIB},
+    {"uploads.part_size", CONFIG_SIZE, AT(uploads.part_bytes), .fallback = "16MiB", .min = 5 * MIB, .max = GIB},
+    {"uploads.parts_in_flight", CONFIG_COUNT, AT(uploads.parts_in_flight), .fallback = "4", .min = 1, .max = 64},
     {"uploads.expire_after", CONFIG_DURATION, AT(uploads.expire_after_ms), .fallback = "7d", .min = MINUTE,
      .max = 365 * DAY},
     {"uploads.max_blob", CONFIG_SIZE, AT(uploads.max_blob_bytes), .fallback = "0", .min = 1, .max = 1024 * 1024 * GIB,
      .may_be_zero = true},
-    {"index", CONFIG_CHOICE, AT(index), .fallback = "local", .choices = {"local"}},
+    {"index.redis.url", CONFIG_SECRET, AT(redis.url), .is_valid = config_int_is_redis_url,
+     .expected = "redis://[user:password@]host:port[/database], or redis+sentinel://host:port,.../master"},
+    {"index.redis.ttl", CONFIG_DURATION, AT(redis.ttl_ms), .fallback = "1h", .min = 10 * SECOND, .max = 30 * DAY},
     {"validation.layers", CONFIG_BOOL, AT(validation.layers), .fallback = "true"},
     {"validation.children", CONFIG_BOOL, AT(validation.children), .fallback = "true"},
     {"auth.anonymous", CONFIG_CHOICE, AT(auth.anonymous), .choices = {"none", "pull", "push"}},
@@ -78,14 +115,9 @@ static const struct {
 } later_keys[] = {
     {"http.secrets", "this version knows one http.secret"},
     {"storage.fold", "the filesystem has nothing to fold"},
-    {"storage.s3", "this version stores in storage.filesystem only"},
-    {"storage.s3v2", "this version stores in storage.filesystem only"},
-    {"storage.gcs", "this version stores in storage.filesystem only"},
-    {"storage.azure", "this version stores in storage.filesystem only"},
-    {"redirect", "this version sends every byte itself"},
-    {"uploads.part_size", "parts come with storage.s3"},
-    {"uploads.parts_in_flight", "parts come with storage.s3"},
-    {"index.redis", "this version has the local index only"},
+    {"storage.s3v2", "this version stores in storage.filesystem or storage.s3"},
+    {"storage.gcs", "storage.s3 with endpoint https://storage.googleapis.com reaches it with HMAC keys"},
+    {"storage.azure", "this version stores in storage.filesystem or storage.s3"},
 };
 
 const struct config_key *config_int_find_key(struct slice name)
@@ -184,7 +216,8 @@ void config_int_append_children(struct strbuf *out, struct slice section)
         if (last.len > 0)
             strbuf_append(out, SLICE(", "));
         strbuf_append(out, child);
-        if (config_int_keys[i].kind == CONFIG_SECRET) {
+        bool is_whole = slice_has_suffix(slice_from_cstr(config_int_keys[i].name), child);
+        if (is_whole && config_int_keys[i].kind == CONFIG_SECRET) {
             strbuf_append(out, SLICE(", "));
             strbuf_append(out, child);
             strbuf_append(out, SLICE("_file"));

@@ -138,6 +138,43 @@ bool config_int_is_secret(struct slice text)
     return text.len >= CONFIG_SECRET_BYTES_MIN && text.len <= CONFIG_SECRET_BYTES_MAX && is_all_of(text, ' ', '~', "");
 }
 
+bool config_int_is_credential(struct slice text)
+{
+    return text.len > 0 && text.len <= CONFIG_SECRET_BYTES_MAX && is_all_of(text, '!', '~', "");
+}
+
+bool config_int_is_name(struct slice text)
+{
+    return text.len > 0 && text.len <= 255 && is_all_of(text, '!', '~', "/\\\"?#%&<>");
+}
+
+/* Of keys in a bucket: components of [A-Za-z0-9._-] with '/' between them. */
+bool config_int_is_key_prefix(struct slice text)
+{
+    if (text.len == 0 || text.len > 255 || text.ptr[0] == '/' || text.ptr[text.len - 1] == '/')
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool is_plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        bool is_inside = i > 0 && text.ptr[i - 1] != '/';
+        if (!is_plain && !((c == '/' || c == '.') && is_inside))
+            return false;
+    }
+    return true;
+}
+
+bool config_int_is_redis_url(struct slice text)
+{
+    static const char *const schemes[] = {"redis://", "rediss://", "redis+sentinel://", "unix://"};
+    if (!config_int_is_credential(text))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(schemes); i++)
+        if (slice_has_prefix(text, slice_from_cstr(schemes[i])) && text.len > strlen(schemes[i]))
+            return true;
+    return false;
+}
+
 static void append_range(struct strbuf *out, const struct config_key *key,
                          void (*append)(struct strbuf *out, uint64_t value))
 {

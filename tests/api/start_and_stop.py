@@ -59,7 +59,7 @@ BAD = {
     "wrong choice": ("log:\n  level: loud\n", 2, "debug"),
     "wrong address": ("http:\n  listen: nowhere\n", 2, "listen"),
     "short secret": ("http:\n  secret: tooshort\n", 2, "secret"),
-    "a later key": ("storage:\n  s3:\n    bucket: x\n", 2, "s3"),
+    "a later key": ("storage:\n  azure:\n    container: x\n", 2, "azure"),
     "twice": ("log:\n  level: info\n  level: warn\n", 3, "level"),
     "no YAML": ("http: [\n", None, ""),
     "a list": ("- http\n", 1, ""),

@@ -11,8 +11,8 @@ sys.path.insert(0, str(ROOT / "tests" / "api"))
 import every_route  # noqa: E402
 
 ROUTE = re.compile(r'^\s*\{"(\w+)",\s*(?:GET|HEAD|PUT|POST|PATCH|DELETE)\b', re.M)
-KEY = re.compile(r'^\s*\{"([a-z_.]+)",\s*CONFIG_', re.M)
-SECRET = re.compile(r'^\s*\{"([a-z_.]+)",\s*CONFIG_SECRET', re.M)
+KEY = re.compile(r'^\s*\{"([a-z_0-9.]+)",\s*CONFIG_', re.M)
+SECRET = re.compile(r'^\s*\{"([a-z_0-9.]+)",\s*CONFIG_SECRET', re.M)
 
 
 def test_every_route_has_an_api_test():

@@ -204,10 +204,10 @@ static void unknown_variables_are_refused_with_the_nearest(void **state)
     assert_refused(NULL, environment,
                    "environment: MINATO_HTTP_LISTN: found an unknown variable, expected a key's; the nearest is "
                    "MINATO_HTTP_LISTEN\n");
-    char *later[] = {"MINATO_STORAGE_S3_BUCKET=x", "MINATO_HTTP_SECRETS=x", NULL};
+    char *later[] = {"MINATO_STORAGE_AZURE_CONTAINER=x", "MINATO_HTTP_SECRETS=x", NULL};
     assert_refused(NULL, later,
-                   "environment: MINATO_STORAGE_S3_BUCKET: found a key of a later version, expected it unset: this "
-                   "version stores in storage.filesystem only\n"
+                   "environment: MINATO_STORAGE_AZURE_CONTAINER: found a key of a later version, expected it unset: "
+                   "this version stores in storage.filesystem or storage.s3\n"
                    "environment: MINATO_HTTP_SECRETS: found a key of a later version, expected it unset: this version "
                    "knows one http.secret\n");
     char *wrong[] = {"MINATO_HTTP_LOOPS=many", NULL};
@@ -244,7 +244,7 @@ static void the_wrong_kind_of_node_is_refused(void **state)
 {
     (void)state;
     assert_refused("storage: s3\nhttp:\n- a\nlog: {level: {a: b}}\npool: {threads: [1]}\n? [a]\n: b\n", NULL,
-                   "FILE:1: storage: found a text, expected keys below it: delete, filesystem\n"
+                   "FILE:1: storage: found a text, expected keys below it: delete, filesystem, s3\n"
                    "FILE:3: http: found a list, expected keys below it: listen, external_url, secret, secret_file, "
                    "tls, loops, connections, connections_per_address, trusted_proxies, max_manifest, head_timeout, "
                    "idle_timeout, body_timeout, body_min_rate, "
@@ -253,10 +253,11 @@ static void the_wrong_kind_of_node_is_refused(void **state)
                    "FILE:5: pool.threads: found a list, expected a whole number, 0 or from 2 to 1024\n"
                    "FILE:6: found a key that is no text, expected a name\n");
     assert_refused("just text\n", NULL, "FILE:1: found no mapping, expected `key: value` lines\n");
-    assert_refused("a: b\n---\nc: d\n", NULL,
-                   "FILE:1: a: found an unknown key, expected one of http, storage, uploads, index, validation, auth, "
-                   "log, metrics, pool; the nearest is index\n"
-                   "FILE:2: found a second document, expected one\n");
+    assert_refused(
+        "a: b\n---\nc: d\n", NULL,
+        "FILE:1: a: found an unknown key, expected one of http, storage, redirect, uploads, index, validation, auth, "
+        "log, metrics, pool; the nearest is log.level\n"
+        "FILE:2: found a second document, expected one\n");
     assert_refused_with("http: {listen: [':1', [x]]}\n", NULL, "FILE:1: http.listen: found an item that is no text");
     assert_refused_with("http: {listen: []}\n", NULL, "FILE:1: http.listen: found a list of 0");
 }
@@ -272,10 +273,11 @@ static void duplicates_are_refused(void **state)
 static void anchors_aliases_tags_and_depth_are_refused(void **state)
 {
     (void)state;
-    assert_refused("a: &a [x]\n", NULL,
-                   "FILE:1: a: found an unknown key, expected one of http, storage, uploads, index, validation, auth, "
-                   "log, metrics, pool; the nearest is index\n"
-                   "FILE:1: a: found an anchor or alias (& or *), expected the value itself, or quotes around it\n");
+    assert_refused(
+        "a: &a [x]\n", NULL,
+        "FILE:1: a: found an unknown key, expected one of http, storage, redirect, uploads, index, validation, auth, "
+        "log, metrics, pool; the nearest is log.level\n"
+        "FILE:1: a: found an anchor or alias (& or *), expected the value itself, or quotes around it\n");
     assert_refused_with("log:\n  level: *x\n", NULL, "FILE:2: log.level: found an anchor or alias");
     assert_refused_with("log:\n  level: !!str info\n", NULL, "FILE:2: log.level: found a tag");
     assert_refused_with("x: [[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]\n", NULL, "found too many levels");
@@ -297,21 +299,55 @@ static void keys_of_later_versions_are_named_as_such(void **state)
     assert_refused("http:\n"
                    "  secrets: [a, b]\n"
                    "storage:\n"
-                   "  s3:\n"
-                   "    bucket: x\n"
-                   "redirect: {enabled: true}\n"
-                   "index:\n"
-                   "  redis: {url: redis://x}\n",
+                   "  azure:\n"
+                   "    container: x\n",
                    NULL,
                    "FILE:2: http.secrets: found a key of a later version, expected it to be absent: this version "
                    "knows one http.secret\n"
-                   "FILE:4: storage.s3: found a key of a later version, expected it to be absent: this version stores "
-                   "in storage.filesystem only\n"
-                   "FILE:6: redirect: found a key of a later version, expected it to be absent: this version sends "
-                   "every byte itself\n"
-                   "FILE:8: index.redis: found a key of a later version, expected it to be absent: this version has "
-                   "the local index only\n");
-    assert_refused("index: redis\n", NULL, "FILE:1: index: found \"redis\", expected local\n");
+                   "FILE:4: storage.azure: found a key of a later version, expected it to be absent: this version "
+                   "stores in storage.filesystem or storage.s3\n");
+    assert_refused("index: redis\n", NULL, "FILE:1: index: found a text, expected keys below it: redis\n");
+}
+
+#define S3_AND_REDIS                                                                                                   \
+    "http: {secret: 0123456789abcdef0123456789abcdef}\n"                                                               \
+    "index: {redis: {url: 'redis://user:hidden@cache:6379/1', ttl: 5m}}\n"                                             \
+    "storage: {s3: {bucket: images, endpoint: 'http://store:7480', access_key: a, secret_key: b}}\n"
+
+static void a_bucket_and_redis_make_a_replica(void **state)
+{
+    (void)state;
+    OWNED(outcome_done) struct outcome o;
+    assert_loads(&o, S3_AND_REDIS "redirect: {cdn: {type: nginx, url: 'https://cdn', key: k}}\n", NULL);
+    const struct config *c = o.config;
+    assert_string_equal(c->storage.driver, "s3");
+    assert_string_equal(c->storage.s3.bucket, "images");
+    assert_true(c->storage.s3.path_style);
+    assert_int_equal(c->redis.ttl_ms, 300000);
+    assert_string_equal(c->redis.url.value, "redis://user:hidden@cache:6379/1");
+    assert_int_equal(c->redirect.cdn.type, CDN_NGINX);
+    assert_true(c->redirect.enabled);
+    assert_int_equal(c->uploads.part_bytes, 16 << 20);
+}
+
+static void what_replicas_share_is_demanded(void **state)
+{
+    (void)state;
+    assert_refused(
+        "storage: {s3: {bucket: images, access_key: a}}\n", NULL,
+        "FILE:1: storage.s3.access_key: found one of access_key and secret_key, expected both or neither\n"
+        "default: http.secret: found none with storage.s3, expected one that all replicas share\n"
+        "default: index.redis.url: found none with storage.s3, expected the Redis that all replicas share\n");
+    assert_refused("storage: {s3: {endpoint: 'http://store'}}\n", NULL,
+                   "default: storage.s3.bucket: found no bucket, expected the name of one beside the other keys of "
+                   "storage.s3\n");
+    assert_refused("index: {redis: {url: 'http://x:secret@y'}}\n", NULL,
+                   "FILE:1: index.redis.url: found 17 characters, expected "
+                   "redis://[user:password@]host:port[/database], or redis+sentinel://host:port,.../master\n");
+    assert_refused("redirect: {cdn: {type: cloudfront, url: 'https://cdn'}}\n", NULL,
+                   "default: redirect.cdn.key_name: found none, expected the key's name that cloudfront and google "
+                   "need\n"
+                   "default: redirect.cdn.private_key: found none, expected the RSA key that cloudfront needs\n");
 }
 
 static void secrets_are_read_from_files_and_never_printed(void **state)
@@ -564,8 +600,8 @@ static size_t read_example(struct example_key *keys, size_t max)
 static void the_annotated_example_holds_every_key_and_its_default(void **state)
 {
     (void)state;
-    struct example_key found[64];
-    size_t count = read_example(found, 64);
+    struct example_key found[96];
+    size_t count = read_example(found, 96);
     for (size_t i = 0; i < config_int_key_count; i++) {
         const struct config_key *key = &config_int_keys[i];
         const struct example_key *shown = NULL;
@@ -583,7 +619,7 @@ static void the_annotated_example_holds_every_key_and_its_default(void **state)
     }
     for (size_t j = 0; j < count; j++) {
         struct slice name = slice_from_cstr(found[j].name);
-        if (slice_equal(name, SLICE("http.secret_file")))
+        if (slice_has_suffix(name, SLICE("_file")))
             continue;
         if (config_int_find_key(name) == NULL)
             fail_msg("%s of deploy/config/minato.yaml is no key", found[j].name);
@@ -606,12 +642,13 @@ static void the_annotated_example_loads(void **state)
 static void the_commented_keys_of_the_example_load_too(void **state)
 {
     (void)state;
-    struct example_key found[64];
-    size_t count = read_example(found, 64);
+    struct example_key found[96];
+    size_t count = read_example(found, 96);
     for (size_t j = 0; j < count; j++) {
-        if (found[j].is_active || strcmp(found[j].name, "http.secret_file") == 0 ||
+        if (found[j].is_active || slice_has_suffix(slice_from_cstr(found[j].name), SLICE("_file")) ||
             strcmp(found[j].name, "auth.anonymous") == 0 || /* none: only together with users */
-            strncmp(found[j].name, "http.tls.", 9) == 0)    /* only together */
+            strncmp(found[j].name, "http.tls.", 9) == 0 || strncmp(found[j].name, "storage.s3.", 11) == 0)
+            /* only together */
             continue;
         char variable[512] = "MINATO_";
         size_t at = strlen(variable);
@@ -639,6 +676,8 @@ int main(void)
         cmocka_unit_test(anchors_aliases_tags_and_depth_are_refused),
         cmocka_unit_test(broken_yaml_is_refused_with_its_line),
         cmocka_unit_test(keys_of_later_versions_are_named_as_such),
+        cmocka_unit_test(a_bucket_and_redis_make_a_replica),
+        cmocka_unit_test(what_replicas_share_is_demanded),
         cmocka_unit_test(secrets_are_read_from_files_and_never_printed),
         cmocka_unit_test(certificate_and_key_come_together),
         cmocka_unit_test(keys_that_contradict_each_other_are_refused),
