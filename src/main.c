@@ -19,6 +19,7 @@
 
 static const char usage_text[] =
     "usage: minato serve [--config FILE] [--listen ADDRESS]... [--data FOLDER]\n"
+    "       minato reindex [--config FILE] [--after REPOSITORY]\n"
     "       minato config check FILE\n"
     "       minato --version | --help\n"
     "\n"
@@ -26,6 +27,8 @@ static const char usage_text[] =
     "  --config      the configuration; without one: ./minato-data on 127.0.0.1:5000\n"
     "  --listen      host:port to listen on, instead of http.listen; may be repeated\n"
     "  --data        the folder to keep everything in, instead of storage.filesystem.root\n"
+    "reindex         fills the shared index (index.redis) from the store; serve may run meanwhile\n"
+    "  --after       passes over the repositories up to this one, where an earlier run was stopped\n"
     "config check    says what is wrong with a configuration, or that nothing is\n";
 
 struct serve_options {
@@ -140,6 +143,34 @@ static int serve(const struct serve_options *options, char **environment)
     return EXIT_SUCCESS;
 }
 
+static int reindex(int argc, char **argv)
+{
+    const char *config_path = NULL;
+    const char *after = "";
+    for (int i = 2; i < argc; i++) {
+        const char *flag = argv[i];
+        const char **value = NULL;
+        if (take_flag(argc, argv, &i, "--config", &config_path))
+            value = &config_path;
+        else if (take_flag(argc, argv, &i, "--after", &after))
+            value = &after;
+        else
+            return refuse("unknown argument", flag);
+        if (*value == NULL || **value == '\0')
+            return refuse("a value is missing after it", flag);
+    }
+    OWNED(strbuf_done) struct strbuf why;
+    strbuf_init(&why, WHY_BYTES_MAX);
+    struct config *config = NULL;
+    enum result r = config_load(config_path, environ, &why, &config);
+    if (r == OK)
+        r = server_reindex(config, slice_from_cstr(after), &why);
+    if (r != OK)
+        complain(&why, r, config == NULL && config_path != NULL ? config_path : "reindex");
+    config_free(config);
+    return r == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int config_check(const char *path)
 {
     OWNED(strbuf_done) struct strbuf why;
@@ -174,6 +205,8 @@ int main(int argc, char **argv)
         int code = parse_serve(argc, argv, &options);
         return code != 0 ? code : serve(&options, environ);
     }
+    if (strcmp(argv[1], "reindex") == 0)
+        return reindex(argc, argv);
     if (strcmp(argv[1], "config") == 0) {
         if (argc < 3 || strcmp(argv[2], "check") != 0)
             return refuse("expected after `config`", "check FILE");

@@ -29,6 +29,24 @@ void registry_free(struct registry *registry); /* no flow is running in it; acce
  * now and then; the program's outcome is OK unless the store could not be listed. */
 enum flow_next registry_purge_uploads(struct flow *f, struct registry *registry);
 
+/* A walk through the whole store that leaves all of it in the index (as far as the index keeps it). */
+struct registry_reindex {
+    /* in */
+    struct slice after; /* repositories up to this name, in byte order, are passed over; empty: none */
+    /* out, of the flow's loop, also while it runs */
+    size_t repositories; /* to do in all; 0 until they are listed */
+    size_t repositories_done;
+    uint64_t names_done; /* tags, manifests and layers */
+    struct slice last;   /* up to here all are done: the next run's `after`. Valid until the flow ends */
+    /* private */
+    struct registry *registry;
+    struct repo_name *names;
+    bool *is_done;
+    size_t first_left;
+};
+/* Fails with what the store failed with; what was done until then stays. `run` is zeroed but for `after`. */
+enum flow_next registry_reindex(struct flow *f, struct registry *registry, struct registry_reindex *run);
+
 /* ---- blobs ---- */
 
 struct blob_info {

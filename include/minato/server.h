@@ -14,4 +14,9 @@
  * sentence for the operator is in `ret_why`. Prints one line to standard output when it is ready. */
 enum result server_run(const struct config *config, struct strbuf *ret_why) NODISCARD;
 
+/* Fills the index that replicas share from the store: all repositories after `after` (empty: all), several at a time.
+ * Servers may be running on the same store meanwhile. Tells how far it is on standard error; SIGINT and SIGTERM end it
+ * (CANCELLED). On a failure `ret_why` says what, and from where to go on. Start-up thread; blocks. */
+enum result server_reindex(const struct config *config, struct slice after, struct strbuf *ret_why) NODISCARD;
+
 #endif

@@ -76,6 +76,8 @@ struct slice layout_tag_index(struct arena *arena, struct repo_name repo, struct
 /* The folder of what a tag has ever named, by one algorithm: "<hex>/link" each. */
 struct slice layout_tag_history_folder(struct arena *arena, struct repo_name repo, struct tag tag,
                                        enum digest_algorithm algorithm);
+/* The folder of the blobs that a repository may serve, by one algorithm: "<hex>/link" each. */
+struct slice layout_layers_folder(struct arena *arena, struct repo_name repo, enum digest_algorithm algorithm);
 /* The folder of a repository's manifests, by one algorithm: "<hex>/link" each. */
 struct slice layout_revisions_folder(struct arena *arena, struct repo_name repo, enum digest_algorithm algorithm);
 struct slice layout_repository_folder(struct arena *arena, struct repo_name repo);

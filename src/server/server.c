@@ -261,16 +261,13 @@ static enum result listen_everywhere(struct server *server, struct strbuf *ret_w
 
 /* ---- all of it ---- */
 
-enum result server_int_build(struct server *server, struct strbuf *ret_why)
+enum result server_int_build_domain(struct server *server, struct strbuf *ret_why)
 {
     const struct config *config = server->config;
-    enum result r = http_library_check(ret_why);
-    if (r != OK)
-        return r;
     server->loop_count = choose_loop_count(config);
     server->log = log_new(STDERR_FILENO, config->log.level, config->log.format, LOG_BUFFER_BYTES);
     server->metrics = metrics_new(server->loop_count);
-    r = build_loops(server);
+    enum result r = build_loops(server);
     if (r != OK)
         return r;
     unsigned threads = config->pool.threads > 0 ? config->pool.threads : POOL_THREADS;
@@ -280,10 +277,15 @@ enum result server_int_build(struct server *server, struct strbuf *ret_why)
         return r;
     }
     log_attach(server->log, server->loops[0].loop, server->pool);
-    r = build_subsystems(server, ret_why);
-    if (r != OK)
-        return r;
-    return listen_everywhere(server, ret_why);
+    return build_subsystems(server, ret_why);
+}
+
+enum result server_int_build(struct server *server, struct strbuf *ret_why)
+{
+    enum result r = http_library_check(ret_why);
+    if (r == OK)
+        r = server_int_build_domain(server, ret_why);
+    return r == OK ? listen_everywhere(server, ret_why) : r;
 }
 
 void server_int_dismantle(struct server *server)

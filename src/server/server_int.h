@@ -83,6 +83,8 @@ void server_int_handle_metrics(void *data, struct http_request *req);
 
 /* ---- server.c ---- */
 
+/* Loops, pool, store, index and registry; nothing runs and nobody can connect. On failure it is still to be freed. */
+enum result server_int_build_domain(struct server *server, struct strbuf *ret_why) NODISCARD;
 /* Everything but threads; it listens. On failure the server is still to be freed. */
 enum result server_int_build(struct server *server, struct strbuf *ret_why) NODISCARD;
 /* No thread runs any more, or none has been started. */

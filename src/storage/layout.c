@@ -68,6 +68,12 @@ struct slice layout_layer_link(struct arena *arena, struct repo_name repo, const
                         SLICE_ARG(d.hex));
 }
 
+struct slice layout_layers_folder(struct arena *arena, struct repo_name repo, enum digest_algorithm algorithm)
+{
+    struct slice name = digest_algorithm_name(algorithm);
+    return arena_format(arena, REPOSITORIES "%.*s/_layers/%.*s", SLICE_ARG(repo.text), SLICE_ARG(name));
+}
+
 struct slice layout_revision_link(struct arena *arena, struct repo_name repo, const struct digest *digest)
 {
     struct digest_path d;

@@ -326,3 +326,16 @@ def test_folder_that_cannot_be_made_is_named(tmp_path):
     done = run("serve", "--listen", "127.0.0.1:0", "--data", tmp_path / "file" / "data", cwd=tmp_path)
     assert done.returncode == 1
     assert str(tmp_path / "file" / "data") in done.stderr
+
+
+def test_reindex_says_that_an_index_of_its_own_needs_none(tmp_path):
+    done = run("reindex", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "index.redis" in done.stderr
+
+
+@pytest.mark.parametrize("flags", [["--after"], ["--bogus"], ["--config="]])
+def test_reindex_refuses_flags_it_does_not_know(tmp_path, flags):
+    done = run("reindex", *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
