@@ -29,6 +29,8 @@ enum result storage_get(struct storage *storage, struct slice path, size_t max_b
                         struct slice *ret_bytes, struct storage_object *ret_object, struct done done) NODISCARD;
 enum result storage_put(struct storage *storage, struct slice path, struct slice bytes, unsigned flags,
                         struct done done) NODISCARD;
+enum result storage_put_pages(struct storage *storage, struct slice path, const struct page *pages, uint64_t size,
+                              const uint8_t *sha256, unsigned flags, struct done done) NODISCARD;
 enum result storage_put_if_match(struct storage *storage, struct slice path, struct slice bytes, struct slice etag,
                                  struct done done) NODISCARD;
 enum result storage_delete(struct storage *storage, struct slice path, struct done done) NODISCARD;
@@ -68,6 +70,8 @@ struct byte_source *storage_reader_source(struct storage *storage, struct storag
 /* ---- layout (the tree is drawn in src/storage/layout.c); results are in `arena` ---- */
 
 struct slice layout_blob(struct arena *arena, const struct digest *digest);
+/* Beside it, where bytes have another path: {"key","size","digest"} as JSON. The blob's own path wins. */
+struct slice layout_blob_location(struct arena *arena, const struct digest *digest);
 struct slice layout_layer_link(struct arena *arena, struct repo_name repo, const struct digest *digest);
 struct slice layout_revision_link(struct arena *arena, struct repo_name repo, const struct digest *digest);
 struct slice layout_tags_folder(struct arena *arena, struct repo_name repo);
@@ -89,6 +93,8 @@ struct slice layout_referrer(struct arena *arena, struct repo_name repo, const s
 /* minato/uploads/<uuid>: the folder of a session's states; state <seq> is one object in it. */
 struct slice layout_upload_folder(struct arena *arena, struct slice uuid);
 struct slice layout_upload_state(struct arena *arena, struct slice uuid, uint32_t seq);
+/* Beside the states: what session `uuid` had of an unfinished part when state `seq` was written. */
+struct slice layout_upload_tail(struct arena *arena, struct slice uuid, uint32_t seq);
 struct slice layout_uploads_folder(struct arena *arena);
 /* minato/bytes/<uuid>: bytes whose digest is not known yet. */
 struct slice layout_bytes(struct arena *arena, struct slice uuid);

@@ -93,6 +93,11 @@ struct storage_driver {
                        struct storage_object *ret_object, struct done done);
     /* Replaces or creates. `flags`: enum storage_put_flags. */
     enum result (*put)(void *self, struct slice path, struct slice bytes, unsigned flags, struct done done);
+    /* (optional, but not where can_rename is false) As put, of the `size` bytes in a chain of pages (page->next), which
+     * stay the caller's. `sha256`: 32 bytes, the digest that the caller verified, for a store that checks it once more;
+     * or NULL. */
+    enum result (*put_pages)(void *self, struct slice path, const struct page *pages, uint64_t size,
+                             const uint8_t *sha256, unsigned flags, struct done done);
     /* (optional) Replaces only if the object's etag is `etag`; CONFLICT if it is not, NOT_FOUND if there is none: both
      * are certain, so a driver that repeats a write by itself says UNAVAILABLE when it can no longer tell. */
     enum result (*put_if_match)(void *self, struct slice path, struct slice bytes, struct slice etag, struct done done);

@@ -5,6 +5,7 @@
  *
  *   docker/registry/v2/                                     Docker Registry's tree: it can read it and we can read its
  *     blobs/<alg>/<2 hex>/<hex>/data                        the bytes of a blob or manifest
+ *     blobs/<alg>/<2 hex>/<hex>/location                    ours: where the bytes are, if not there (no rename)
  *     repositories/<name>/
  *       _layers/<alg>/<hex>/link                            this repository may serve this blob
  *       _manifests/revisions/<alg>/<hex>/link               this repository has this manifest
@@ -12,6 +13,7 @@
  *       _manifests/tags/<tag>/index/<alg>/<hex>/link        what it has ever named
  *   minato/                                                 ours; never below a repository, whose deletion, lifecycle
  *     uploads/<uuid>/<seq, ten digits>                      rules and purgers would take shared bytes away
+ *     uploads/<uuid>/<seq>.tail                             bytes of a part that is not full yet
  *     bytes/<uuid>                                          bytes whose digest is not known yet
  *     referrers/<name>/_subjects/<alg>-<hex>/<alg>-<hex>    the descriptor of a manifest that names the first as
  * subject
@@ -48,6 +50,13 @@ struct slice layout_blob(struct arena *arena, const struct digest *digest)
     struct digest_path d;
     digest_path_init(&d, digest);
     return arena_format(arena, BLOBS "%.*s/%.2s/%.*s/data", SLICE_ARG(d.algorithm), d.hex.ptr, SLICE_ARG(d.hex));
+}
+
+struct slice layout_blob_location(struct arena *arena, const struct digest *digest)
+{
+    struct digest_path d;
+    digest_path_init(&d, digest);
+    return arena_format(arena, BLOBS "%.*s/%.2s/%.*s/location", SLICE_ARG(d.algorithm), d.hex.ptr, SLICE_ARG(d.hex));
 }
 
 struct slice layout_repositories_folder(void)
@@ -147,6 +156,11 @@ struct slice layout_upload_state(struct arena *arena, struct slice uuid, uint32_
 {
     /* Ten digits: the store's byte order of a session's states is their order in time. */
     return arena_format(arena, UPLOADS "/%.*s/%010" PRIu32, SLICE_ARG(uuid), seq);
+}
+
+struct slice layout_upload_tail(struct arena *arena, struct slice uuid, uint32_t seq)
+{
+    return arena_format(arena, UPLOADS "/%.*s/%010" PRIu32 ".tail", SLICE_ARG(uuid), seq);
 }
 
 struct slice layout_bytes(struct arena *arena, struct slice uuid)

@@ -138,6 +138,25 @@ enum result storage_put(struct storage *storage, struct slice path, struct slice
     return watched_result(storage, d, storage->driver->put(storage->self, path, bytes, flags, d));
 }
 
+static uint64_t bytes_of(const struct page *pages)
+{
+    uint64_t bytes = 0;
+    for (const struct page *page = pages; page != NULL; page = page->next)
+        bytes += page->len;
+    return bytes;
+}
+
+enum result storage_put_pages(struct storage *storage, struct slice path, const struct page *pages, uint64_t size,
+                              const uint8_t *sha256, unsigned flags, struct done done)
+{
+    if (!storage_path_is_valid(path) || bytes_of(pages) != size)
+        return INVALID;
+    if (storage->driver->put_pages == NULL)
+        return UNSUPPORTED;
+    struct done d = watch(storage, done);
+    return watched_result(storage, d, storage->driver->put_pages(storage->self, path, pages, size, sha256, flags, d));
+}
+
 enum result storage_put_if_match(struct storage *storage, struct slice path, struct slice bytes, struct slice etag,
                                  struct done done)
 {
@@ -229,10 +248,7 @@ enum result storage_multipart_begin(struct storage *storage, struct slice path, 
 enum result storage_multipart_put(struct storage *storage, struct slice path, const struct storage_multipart *multipart,
                                   const struct page *pages, struct storage_part *part, struct done done)
 {
-    uint64_t bytes = 0;
-    for (const struct page *page = pages; page != NULL; page = page->next)
-        bytes += page->len;
-    if (!storage_path_is_valid(path) || part->number == 0 || part->size == 0 || part->size != bytes)
+    if (!storage_path_is_valid(path) || part->number == 0 || part->size == 0 || part->size != bytes_of(pages))
         return INVALID;
     struct done d = watch(storage, done);
     return watched_result(storage, d, storage->driver->multipart_put(storage->self, path, multipart, pages, part, d));

@@ -282,6 +282,18 @@ static enum result fault_put(void *self, struct slice path, struct slice bytes, 
     return is_refused(call) ? refuse(call) : end(call, f->inner->put(f->self, path, bytes, flags, inner_done(call)));
 }
 
+static enum result fault_put_pages(void *self, struct slice path, const struct page *pages, uint64_t size,
+                                   const uint8_t *sha256, unsigned flags, struct done done)
+{
+    struct fault_driver *f = self;
+    struct call *call = begin(f, "put_pages", done);
+    if (is_refused(call))
+        return refuse(call);
+    if (f->inner->put_pages == NULL)
+        return end(call, UNSUPPORTED);
+    return end(call, f->inner->put_pages(f->self, path, pages, size, sha256, flags, inner_done(call)));
+}
+
 static enum result fault_put_if_match(void *self, struct slice path, struct slice bytes, struct slice etag,
                                       struct done done)
 {
@@ -579,6 +591,7 @@ const struct storage_driver fault_driver = {
     .stat = fault_stat,
     .get = fault_get,
     .put = fault_put,
+    .put_pages = fault_put_pages,
     .put_if_match = fault_put_if_match,
     .delete = fault_delete,
     .list = fault_list,

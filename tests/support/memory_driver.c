@@ -433,6 +433,7 @@ const struct storage_driver memory_driver = {
     .stat = memory_stat,
     .get = memory_get,
     .put = memory_put,
+    .put_pages = memory_int_put_pages,
     .put_if_match = memory_put_if_match,
     .delete = memory_delete,
     .list = memory_list,

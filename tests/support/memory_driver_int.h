@@ -63,6 +63,8 @@ struct storage_reader *memory_int_reader_new(struct memory *m, const char *bytes
 void memory_int_crash_multiparts(struct memory *m);
 void memory_int_free_multiparts(struct memory *m);
 
+enum result memory_int_put_pages(void *self, struct slice path, const struct page *pages, uint64_t size,
+                                 const uint8_t *sha256, unsigned flags, struct done done);
 enum result memory_int_multipart_begin(void *self, struct slice path, struct storage_multipart *ret_multipart,
                                        struct done done);
 enum result memory_int_multipart_put(void *self, struct slice path, const struct storage_multipart *id,

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "minato/oci.h"
+
 static struct multipart **find_multipart(struct memory *m, const struct storage_multipart *id)
 {
     struct multipart **at = &m->multiparts;
@@ -72,13 +74,24 @@ static void add_part(struct multipart *multipart, struct part *part)
 
 static char *join_pages(const struct page *pages, uint64_t size)
 {
-    char *bytes = xmalloc(size);
+    char *bytes = xmalloc(size + 1);
     uint64_t at = 0;
     for (const struct page *page = pages; page != NULL; page = page->next) {
         memcpy(bytes + at, page->ptr + page->start, page->len);
         at += page->len;
     }
     return bytes;
+}
+
+enum result memory_int_put_pages(void *self, struct slice path, const struct page *pages, uint64_t size,
+                                 const uint8_t *sha256, unsigned flags, struct done done)
+{
+    struct digest actual;
+    OWNED_MEMORY char *bytes = join_pages(pages, size);
+    digest_of(DIGEST_SHA256, slice_of(bytes, size), &actual);
+    if (sha256 != NULL && memcmp(sha256, actual.bytes, digest_size(DIGEST_SHA256)) != 0)
+        return INVALID;
+    return memory_driver.put(self, path, slice_of(bytes, size), flags, done);
 }
 
 enum result memory_int_multipart_put(void *self, struct slice path, const struct storage_multipart *id,

@@ -43,6 +43,7 @@ struct call {
     struct storage_reader *reader;
     struct page *page;
     const struct page *pages;
+    const uint8_t *sha256;
     const struct storage_multipart *multipart;
     struct storage_multipart *ret_multipart;
     struct storage_part *part;
@@ -224,6 +225,27 @@ static enum result scripted_put(void *self, struct slice path, struct slice byte
     return enter(
         self,
         (struct call){.name = "put", .apply = apply_put, .done = done, .path = path, .bytes = bytes, .flags = flags});
+}
+
+static enum result apply_put_pages(struct call *c)
+{
+    if (c->script->inner->put_pages == NULL)
+        return UNSUPPORTED;
+    return c->script->inner->put_pages(c->script->self, c->path, c->pages, c->length, c->sha256, c->flags,
+                                       never_done(c));
+}
+
+static enum result scripted_put_pages(void *self, struct slice path, const struct page *pages, uint64_t size,
+                                      const uint8_t *sha256, unsigned flags, struct done done)
+{
+    return enter(self, (struct call){.name = "put_pages",
+                                     .apply = apply_put_pages,
+                                     .done = done,
+                                     .path = path,
+                                     .pages = pages,
+                                     .length = size,
+                                     .sha256 = sha256,
+                                     .flags = flags});
 }
 
 static enum result apply_put_if_match(struct call *c)
@@ -542,6 +564,7 @@ const struct storage_driver scripted_driver = {
     .stat = scripted_stat,
     .get = scripted_get,
     .put = scripted_put,
+    .put_pages = scripted_put_pages,
     .put_if_match = scripted_put_if_match,
     .delete = scripted_delete,
     .list = scripted_list,

@@ -61,6 +61,8 @@ static void sha512_has_its_own_folder(void **state)
     struct digest digest = digest_from(arena_format(&arena, "sha512:%s", hex).ptr);
     expect_path(layout_blob(&arena, &digest),
                 arena_format(&arena, "docker/registry/v2/blobs/sha512/aa/%s/data", hex).ptr);
+    expect_path(layout_blob_location(&arena, &digest),
+                arena_format(&arena, "docker/registry/v2/blobs/sha512/aa/%s/location", hex).ptr);
 }
 
 static void our_own_tree_lies_beside(void **state)
@@ -74,6 +76,8 @@ static void our_own_tree_lies_beside(void **state)
     expect_path(layout_upload_state(&arena, uuid, 7), "minato/uploads/0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a/0000000007");
     expect_path(layout_upload_state(&arena, uuid, UINT32_MAX),
                 "minato/uploads/0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a/4294967295");
+    expect_path(layout_upload_tail(&arena, uuid, 7),
+                "minato/uploads/0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a/0000000007.tail");
     expect_path(layout_bytes(&arena, uuid), "minato/bytes/0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a");
 }
 
