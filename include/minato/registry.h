@@ -61,6 +61,10 @@ enum flow_next blob_find(struct flow *f, struct registry *registry, struct repo_
  * have another length than blob_find said. */
 enum flow_next blob_open(struct flow *f, struct registry *registry, const struct blob_info *info, uint64_t offset,
                          uint64_t length, struct storage_reader **ret_reader);
+/* Where clients read a blob that blob_find found without us, for as long as the URL serves. UNSUPPORTED unless
+ * storage_has_urls. */
+enum flow_next blob_find_url(struct flow *f, struct registry *registry, const struct blob_info *info,
+                             struct storage_url *ret_url);
 /* Lets `repo` serve a blob that `from` has. NOT_FOUND: it has not. Whether the caller may read `from` is the caller's.
  */
 enum flow_next blob_mount(struct flow *f, struct registry *registry, struct repo_name repo, struct repo_name from,

@@ -44,8 +44,8 @@ enum result storage_read(struct storage *storage, struct storage_reader *reader,
 void storage_close_read(struct storage *storage, struct storage_reader *reader);
 /* -1 where the driver has none. */
 int storage_reader_fd(const struct storage *storage, const struct storage_reader *reader);
-enum result storage_presign(struct storage *storage, struct slice path, struct slice method, uint32_t expires_s,
-                            struct arena *arena, struct slice *ret_url) NODISCARD;
+enum result storage_presign(struct storage *storage, struct slice path, struct slice method,
+                            struct storage_validity validity, struct arena *arena, struct slice *ret_url) NODISCARD;
 enum result storage_multipart_begin(struct storage *storage, struct slice path, struct storage_multipart *ret_multipart,
                                     struct done done) NODISCARD;
 enum result storage_multipart_put(struct storage *storage, struct slice path, const struct storage_multipart *multipart,
@@ -66,6 +66,23 @@ enum result storage_rename_create(struct storage *storage, struct slice from, st
 /* A reader as a source of pages (for a reply where there is no file descriptor). In `arena`; reads one page a time. */
 struct byte_source *storage_reader_source(struct storage *storage, struct storage_reader *reader, struct loop *loop,
                                           struct arena *arena);
+
+/* ---- URLs that readers are sent to (src/storage/redirect.c) ---- */
+
+struct storage_url {
+    struct slice text;
+    uint32_t same_for_s; /* from now, everybody gets this URL; it serves for at least thrice as long after that */
+};
+
+/* Reads `redirect` of the configuration; storage_open has done it, storage_wrap has not. INVALID: the network's keys
+ * are none, and a sentence for the operator is in `ret_why`. Start-up only, reads a file. */
+enum result storage_redirect_readers(struct storage *storage, const struct config *config,
+                                     struct strbuf *ret_why) NODISCARD;
+/* Whether storage_find_url finds any. Any thread. */
+bool storage_has_urls(const struct storage *storage);
+/* Where whoever knows the URL reads the object at `path` by GET. UNSUPPORTED: from us alone. No I/O; any thread. */
+enum result storage_find_url(struct storage *storage, struct slice path, uint64_t now_ms, struct arena *arena,
+                             struct storage_url *ret_url) NODISCARD;
 
 /* ---- layout (the tree is drawn in src/storage/layout.c); results are in `arena` ---- */
 

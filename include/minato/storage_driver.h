@@ -72,6 +72,12 @@ struct storage_capabilities {
     uint64_t object_bytes_max;
 };
 
+/* When a presigned URL serves. Given, not taken from a clock: equal times make equal URLs, which caches need. */
+struct storage_validity {
+    uint64_t from_s; /* since 1970; not after now */
+    uint32_t seconds;
+};
+
 struct storage_reader; /* one object opened for reading, at a fixed range */
 
 /* `self` is what open returned. Members marked (optional) may be NULL and then their capability is false. */
@@ -119,9 +125,10 @@ struct storage_driver {
     /* (optional) A file descriptor that holds the whole object, for sendfile by the pool; valid until close_read.
      * -1 if there is none. */
     int (*reader_fd)(const struct storage_reader *reader);
-    /* (optional) A URL that serves `path` to `method` (GET or HEAD) for `expires_s` seconds. Synchronous, no I/O. */
-    enum result (*presign)(void *self, struct slice path, struct slice method, uint32_t expires_s, struct arena *arena,
-                           struct slice *ret_url);
+    /* (optional) A URL that serves `path` to `method` (GET or HEAD); the same for the same arguments while the driver's
+     * credentials stay. Synchronous, no I/O. */
+    enum result (*presign)(void *self, struct slice path, struct slice method, struct storage_validity validity,
+                           struct arena *arena, struct slice *ret_url);
 
     /* Begins an object in parts at `path`; nothing is visible there before multipart_complete. Need not be durable. */
     enum result (*multipart_begin)(void *self, struct slice path, struct storage_multipart *ret_multipart,

@@ -101,6 +101,7 @@ bool config_int_is_listen(struct slice text);
 bool config_int_is_listener(struct slice text);
 bool config_int_is_network(struct slice text);
 bool config_int_is_url(struct slice text);
+bool config_int_is_base_url(struct slice text);
 bool config_int_is_realm(struct slice text);
 bool config_int_is_path(struct slice text);
 bool config_int_is_secret(struct slice text);

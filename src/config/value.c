@@ -123,6 +123,20 @@ bool config_int_is_url(struct slice text)
     return rest.len > 0 && rest.len <= 300 && is_all_of(rest, '!', '~', "/?#@\\\"<>^`{|}%");
 }
 
+/* A URL as above, and perhaps a path as keys are: it needs no escapes. */
+bool config_int_is_base_url(struct slice text)
+{
+    struct slice host = text;
+    while (slice_has_suffix(host, SLICE("/")) && host.len > sizeof("https://"))
+        host.len--;
+    size_t scheme = slice_has_prefix(host, SLICE("https://")) ? 8 : 7;
+    const char *slash = host.len > scheme ? memchr(host.ptr + scheme, '/', host.len - scheme) : NULL;
+    if (slash == NULL)
+        return config_int_is_url(host);
+    size_t path = (size_t)(slash - host.ptr);
+    return config_int_is_url(slice_of(host.ptr, path)) && config_int_is_key_prefix(slice_from(host, path + 1));
+}
+
 bool config_int_is_realm(struct slice text)
 {
     return text.len > 0 && text.len <= 128 && is_all_of(text, ' ', '~', "\"\\");

@@ -124,6 +124,14 @@ enum flow_next blob_open(struct flow *f, struct registry *registry, const struct
     return flow_call(f, &blob_open_program, op);
 }
 
+enum flow_next blob_find_url(struct flow *f, struct registry *registry, const struct blob_info *info,
+                             struct storage_url *ret_url)
+{
+    struct slice path = layout_blob(flow_arena(f), &info->digest);
+    enum result r = storage_find_url(registry->storage, path, clock_wall_ms(registry->clock), flow_arena(f), ret_url);
+    return r == OK ? FLOW_NEXT : flow_fail(f, r);
+}
+
 struct storage *registry_storage(struct registry *registry)
 {
     return registry->storage;

@@ -9,11 +9,13 @@
 #include <stdlib.h>
 
 #include "minato/arena.h"
+#include "redirect.h"
 
 struct storage {
     const struct storage_driver *driver;
     void *self;
     struct metrics *metrics;
+    struct redirect redirect;
 };
 
 /* ---- opening ---- */
@@ -31,14 +33,20 @@ enum result storage_open(const struct config *config, struct pool *pool, struct 
     enum result r = driver->open(config, pool, ret_why, &self);
     if (r != OK)
         return r;
-    *ret_storage = storage_wrap(driver, self, metrics);
+    struct storage *storage = storage_wrap(driver, self, metrics);
+    r = storage_redirect_readers(storage, config, ret_why);
+    if (r != OK) {
+        storage_close(storage);
+        return r;
+    }
+    *ret_storage = storage;
     return OK;
 }
 
 struct storage *storage_wrap(const struct storage_driver *driver, void *self, struct metrics *metrics)
 {
     struct storage *storage = xmalloc(sizeof(*storage));
-    *storage = (struct storage){driver, self, metrics};
+    *storage = (struct storage){.driver = driver, .self = self, .metrics = metrics};
     return storage;
 }
 
@@ -47,6 +55,7 @@ void storage_close(struct storage *storage)
     if (storage == NULL)
         return;
     storage->driver->close(storage->self);
+    redirect_done(&storage->redirect);
     free(storage);
 }
 
@@ -196,14 +205,40 @@ enum result storage_rename_create(struct storage *storage, struct slice from, st
     return watched_result(storage, d, storage->driver->rename_create(storage->self, from, to, d));
 }
 
-enum result storage_presign(struct storage *storage, struct slice path, struct slice method, uint32_t expires_s,
-                            struct arena *arena, struct slice *ret_url)
+enum result storage_presign(struct storage *storage, struct slice path, struct slice method,
+                            struct storage_validity validity, struct arena *arena, struct slice *ret_url)
 {
     if (!storage_path_is_valid(path))
         return INVALID;
     if (storage->driver->presign == NULL || !storage_capabilities(storage).can_presign)
         return UNSUPPORTED;
-    return storage->driver->presign(storage->self, path, method, expires_s, arena, ret_url);
+    return storage->driver->presign(storage->self, path, method, validity, arena, ret_url);
+}
+
+/* ---- URLs ---- */
+
+enum result storage_redirect_readers(struct storage *storage, const struct config *config, struct strbuf *ret_why)
+{
+    return redirect_init(&storage->redirect, config, ret_why);
+}
+
+bool storage_has_urls(const struct storage *storage)
+{
+    const struct redirect *redirect = &storage->redirect;
+    return redirect->is_enabled && (redirect->cdn != NULL || storage_capabilities(storage).can_presign);
+}
+
+enum result storage_find_url(struct storage *storage, struct slice path, uint64_t now_ms, struct arena *arena,
+                             struct storage_url *ret_url)
+{
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    if (!storage_has_urls(storage))
+        return UNSUPPORTED;
+    struct storage_validity validity = redirect_validity(&storage->redirect, now_ms, &ret_url->same_for_s);
+    if (storage->redirect.cdn != NULL)
+        return cdn_sign(storage->redirect.cdn, path, validity.from_s + validity.seconds, arena, &ret_url->text);
+    return storage_presign(storage, path, SLICE("GET"), validity, arena, &ret_url->text);
 }
 
 /* ---- reading ---- */

@@ -397,13 +397,13 @@ static int fault_reader_fd(const struct storage_reader *reader)
     return inner->reader_fd == NULL ? -1 : inner->reader_fd(reader->inner);
 }
 
-static enum result fault_presign(void *self, struct slice path, struct slice method, uint32_t expires_s,
+static enum result fault_presign(void *self, struct slice path, struct slice method, struct storage_validity validity,
                                  struct arena *arena, struct slice *ret_url)
 {
     struct fault_driver *f = self;
     if (f->inner->presign == NULL)
         return UNSUPPORTED;
-    return f->inner->presign(f->self, path, method, expires_s, arena, ret_url);
+    return f->inner->presign(f->self, path, method, validity, arena, ret_url);
 }
 
 static enum result fault_multipart_begin(void *self, struct slice path, struct storage_multipart *ret_multipart,

@@ -352,13 +352,13 @@ static int scripted_reader_fd(const struct storage_reader *reader)
     return inner->reader_fd == NULL ? -1 : inner->reader_fd(reader->inner);
 }
 
-static enum result scripted_presign(void *self, struct slice path, struct slice method, uint32_t expires_s,
-                                    struct arena *arena, struct slice *ret_url)
+static enum result scripted_presign(void *self, struct slice path, struct slice method,
+                                    struct storage_validity validity, struct arena *arena, struct slice *ret_url)
 {
     const struct scripted_driver *script = self;
     if (script->inner->presign == NULL)
         return UNSUPPORTED;
-    return script->inner->presign(script->self, path, method, expires_s, arena, ret_url);
+    return script->inner->presign(script->self, path, method, validity, arena, ret_url);
 }
 
 /* ---- objects in parts ---- */

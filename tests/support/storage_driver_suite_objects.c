@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "minato/oci.h"
 
@@ -462,9 +463,13 @@ static void presign_makes_a_url_or_is_unsupported(void **state)
 {
     struct suite *s = *state;
     struct slice url;
-    enum result r = storage_presign(s->storage, SLICE("suite/object"), SLICE("GET"), 60, &s->arena, &url);
+    struct storage_validity validity = {(uint64_t)time(NULL), 60};
+    enum result r = storage_presign(s->storage, SLICE("suite/object"), SLICE("GET"), validity, &s->arena, &url);
     if (storage_capabilities(s->storage).can_presign) {
         suite_expect(OK, r);
+        struct slice again;
+        suite_expect(OK, storage_presign(s->storage, SLICE("suite/object"), SLICE("GET"), validity, &s->arena, &again));
+        assert_true(slice_equal(again, url));
         assert_true(slice_has_prefix(url, SLICE("http")));
     } else {
         suite_expect(UNSUPPORTED, r);

@@ -318,7 +318,7 @@ static void a_bucket_and_redis_make_a_replica(void **state)
 {
     (void)state;
     OWNED(outcome_done) struct outcome o;
-    assert_loads(&o, S3_AND_REDIS "redirect: {cdn: {type: nginx, url: 'https://cdn', key: k}}\n", NULL);
+    assert_loads(&o, S3_AND_REDIS "redirect: {cdn: {type: nginx, url: 'https://cdn/a/b', key: k}}\n", NULL);
     const struct config *c = o.config;
     assert_string_equal(c->storage.driver, "s3");
     assert_string_equal(c->storage.s3.bucket, "images");
@@ -344,6 +344,9 @@ static void what_replicas_share_is_demanded(void **state)
     assert_refused("index: {redis: {url: 'http://x:secret@y'}}\n", NULL,
                    "FILE:1: index.redis.url: found 17 characters, expected "
                    "redis://[user:password@]host:port[/database], or redis+sentinel://host:port,.../master\n");
+    assert_refused("redirect: {cdn: {type: plain, url: 'https://cdn/a?b'}}\n", NULL,
+                   "FILE:1: redirect.cdn.url: found \"https://cdn/a?b\", expected http:// or https://, a host "
+                   "and perhaps a port and a path, such as https://cdn.example.com/prefix\n");
     assert_refused("redirect: {cdn: {type: cloudfront, url: 'https://cdn'}}\n", NULL,
                    "default: redirect.cdn.key_name: found none, expected the key's name that cloudfront and google "
                    "need\n"

@@ -91,7 +91,8 @@ static void what_the_driver_lacks_is_unsupported(void **state)
     EXPECT(UNSUPPORTED, AWAIT(f->loop, storage_rename_create(f->storage, SLICE("a"), SLICE("b"), done)));
     assert_int_equal(fault_driver_calls(f->fault), 0);
     struct slice url;
-    EXPECT(OK, storage_presign(f->storage, SLICE("a"), SLICE("GET"), 60, &f->arena, &url));
+    EXPECT(OK,
+           storage_presign(f->storage, SLICE("a"), SLICE("GET"), (struct storage_validity){0, 60}, &f->arena, &url));
 }
 
 static void failures_of_the_store_are_counted_once(void **state)

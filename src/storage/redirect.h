@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How readers are sent elsewhere: by the store's own URLs or a network's, and for how long each serves.
+ */
+#ifndef STORAGE_REDIRECT_H
+#define STORAGE_REDIRECT_H
+
+#include "cdn.h"
+#include "minato/storage_driver.h"
+
+struct redirect {
+    bool is_enabled;
+    uint32_t expires_s;
+    struct cdn *cdn; /* NULL: the store's own URLs */
+};
+
+enum result redirect_init(struct redirect *redirect, const struct config *config, struct strbuf *ret_why) NODISCARD;
+void redirect_done(struct redirect *redirect);
+/* When a URL given out at `now_ms` serves, and for how many seconds from now this stays the answer (at least 1). */
+struct storage_validity redirect_validity(const struct redirect *redirect, uint64_t now_ms, uint32_t *ret_same_for_s);
+
+#endif
