@@ -139,6 +139,14 @@ enum result page_acquire(struct loop *loop, struct page **ret_page, struct done 
 bool page_try(struct loop *loop, struct page **ret_page) NODISCARD;
 /* Takes back a PENDING page_acquire (its `done` will not be called). */
 void page_acquire_cancel(struct loop *loop, struct page **ret_page);
+/* The right to hold `pages` pages for long, which gathers a part of an object: OK, or PENDING until others let go,
+ * first come, first served. A quarter of the share stays for those who pass pages on; one reservation at a time is
+ * granted over that. UNAVAILABLE: more than the whole share. It brings no pages: page_acquire does. Loop thread only.
+ */
+enum result page_reserve(struct loop *loop, size_t pages, struct done done) NODISCARD;
+/* Takes back a PENDING page_reserve, known by its done.data (its `done` will not be called). */
+void page_reserve_cancel(struct loop *loop, const void *data);
+void page_unreserve(struct loop *loop, size_t pages);
 /* On the loop it came from. Accepts NULL. */
 void page_release(struct page *page);
 /* Bytes of pages in use on this loop, for metrics and tests. Any thread. */

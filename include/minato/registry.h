@@ -18,8 +18,8 @@
 
 struct registry;
 
-/* Start-up only, may block (without http.secret it loads the stored one). UNSUPPORTED: this store can neither rename
- * nor take parts of any size, and no other way of uploading is there yet. `config` is borrowed; `metrics` and `log` may
+/* Start-up only, may block (without http.secret it loads the stored one). UNSUPPORTED: parts of this store are
+ * smaller than a page. `config` is borrowed; `metrics` and `log` may
  * be NULL. */
 enum result registry_new(const struct config *config, struct storage *storage, struct index *index, struct pool *pool,
                          struct clock clock, struct metrics *metrics, struct log *log,
@@ -105,6 +105,8 @@ enum flow_next upload_append(struct flow *f, struct registry *registry, struct u
  * and its bytes are removed). Repeating a commit whose answer was lost is OK. Otherwise as upload_append. */
 enum flow_next upload_commit(struct flow *f, struct registry *registry, struct upload_ref upload,
                              const struct upload_body *body, const struct digest *digest, uint64_t *ret_offset_bytes);
+/* The largest blob that a new session can take: of the configuration's, the store's, and of its parts. */
+uint64_t upload_blob_bytes_max(const struct registry *registry);
 /* Removes the session and its bytes. CONFLICT: a writer is at it. */
 enum flow_next upload_cancel(struct flow *f, struct registry *registry, struct upload_ref upload);
 

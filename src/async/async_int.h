@@ -15,6 +15,12 @@ struct page_waiter {
     struct page_waiter *next;
 };
 
+struct page_reservation {
+    size_t pages;
+    struct done done;
+    struct page_reservation *next;
+};
+
 /* One loop's share of `uploads.buffer`. */
 struct page_budget {
     size_t bytes_max;
@@ -23,6 +29,9 @@ struct page_budget {
     unsigned free_count;
     struct page_waiter *first_waiter;
     struct page_waiter **last_waiter;
+    size_t pages_reserved;
+    struct page_reservation *first_reservation; /* that wait */
+    struct page_reservation **last_reservation;
     struct timer wake; /* waiters are served from the loop, never from inside page_release */
 };
 

@@ -22,6 +22,7 @@ void async_int_pages_init(struct page_budget *budget, size_t bytes_max)
 {
     budget->bytes_max = bytes_max < PAGE_BYTES ? PAGE_BYTES : bytes_max;
     budget->last_waiter = &budget->first_waiter;
+    budget->last_reservation = &budget->first_reservation;
 }
 
 /* Not from the heap, where the holes between large aligned blocks came to as much again as the blocks. */
@@ -120,9 +121,55 @@ void page_acquire_cancel(struct loop *loop, struct page **ret_page)
     }
 }
 
+/* ---- reservations ---- */
+
+static bool may_reserve(const struct page_budget *budget, size_t pages)
+{
+    size_t all = budget->bytes_max / PAGE_BYTES;
+    return budget->pages_reserved == 0 || budget->pages_reserved + pages <= all - all / 4;
+}
+
+enum result page_reserve(struct loop *loop, size_t pages, struct done done)
+{
+    struct page_budget *budget = async_int_loop_pages(loop);
+    if (pages > budget->bytes_max / PAGE_BYTES)
+        return UNAVAILABLE;
+    if (budget->first_reservation == NULL && may_reserve(budget, pages)) {
+        budget->pages_reserved += pages;
+        return OK;
+    }
+    struct page_reservation *waiting = xmalloc(sizeof(*waiting));
+    *waiting = (struct page_reservation){pages, done, NULL};
+    *budget->last_reservation = waiting;
+    budget->last_reservation = &waiting->next;
+    return PENDING;
+}
+
+static void remove_reservation(struct page_budget *budget, struct page_reservation **at)
+{
+    struct page_reservation *waiting = *at;
+    *at = waiting->next;
+    if (waiting->next == NULL)
+        budget->last_reservation = at;
+    free(waiting);
+}
+
+static void serve_reservations(struct page_budget *budget)
+{
+    while (budget->first_reservation != NULL && may_reserve(budget, budget->first_reservation->pages)) {
+        struct done done = budget->first_reservation->done;
+        budget->pages_reserved += budget->first_reservation->pages;
+        remove_reservation(budget, &budget->first_reservation);
+        done_call(done, OK);
+    }
+}
+
+/* ---- serving those who wait ---- */
+
 static void serve_waiters(struct timer *timer)
 {
     struct page_budget *budget = (struct page_budget *)(void *)((char *)timer - offsetof(struct page_budget, wake));
+    serve_reservations(budget);
     while (budget->first_waiter != NULL && has_room(budget)) {
         struct page_waiter *waiter = budget->first_waiter;
         budget->first_waiter = waiter->next;
@@ -133,6 +180,27 @@ static void serve_waiters(struct timer *timer)
         free(waiter);
         done_call(done, OK);
     }
+}
+
+void page_reserve_cancel(struct loop *loop, const void *data)
+{
+    struct page_budget *budget = async_int_loop_pages(loop);
+    for (struct page_reservation **at = &budget->first_reservation; *at != NULL; at = &(*at)->next) {
+        if ((*at)->done.data != data)
+            continue;
+        remove_reservation(budget, at);
+        /* Whoever came behind may have room. */
+        timer_start(loop, &budget->wake, 0, serve_waiters);
+        return;
+    }
+}
+
+void page_unreserve(struct loop *loop, size_t pages)
+{
+    struct page_budget *budget = async_int_loop_pages(loop);
+    budget->pages_reserved -= pages;
+    if (budget->first_reservation != NULL && !timer_is_running(&budget->wake))
+        timer_start(loop, &budget->wake, 0, serve_waiters);
 }
 
 void page_release(struct page *page)

@@ -61,7 +61,9 @@ enum flow_next blob_find(struct flow *f, struct registry *registry, struct repo_
 
 struct blob_open_op {
     struct registry *registry;
+    struct digest digest;
     struct slice path;
+    struct blob_place place;
     uint64_t offset;
     uint64_t length;
     uint64_t size;
@@ -80,7 +82,30 @@ static enum flow_next open_reader(struct flow *f)
         registry_int_pending_started(&op->open, storage_open_read(op->registry->storage, op->path, op->offset,
                                                                   op->length, &op->object, &op->reader, done));
     }
-    return registry_int_pending_await(f, &op->open);
+    bool is_elsewhere = op->open.state == PENDING_OVER && op->open.result == NOT_FOUND &&
+                        op->registry->has_fixed_parts && op->place.path.len == 0;
+    return is_elsewhere ? FLOW_NEXT : registry_int_pending_await(f, &op->open);
+}
+
+/* Not at its digest's path: where else? */
+static enum flow_next find_place(struct flow *f)
+{
+    struct blob_open_op *op = flow_owner(f);
+    if (op->open.result == OK)
+        return FLOW_NEXT;
+    return registry_int_location_read(f, op->registry, &op->digest, &op->place);
+}
+
+static enum flow_next open_located(struct flow *f)
+{
+    struct blob_open_op *op = flow_owner(f);
+    if (op->place.path.len == 0)
+        return FLOW_NEXT;
+    if (slice_equal(op->path, op->place.path))
+        return registry_int_pending_await(f, &op->open);
+    op->path = op->place.path;
+    op->open = (struct pending_call){0};
+    return open_reader(f);
 }
 
 /* The index said how long it is, and the reply's length was chosen by that. */
@@ -103,6 +128,8 @@ static void dispose_open(void *owner)
 
 static const struct flow_step blob_open_steps[] = {
     {"open reader", open_reader},
+    {"find place", find_place},
+    {"open located", open_located},
     {"check size", check_size},
 };
 static const struct flow_program blob_open_program = {
@@ -116,6 +143,7 @@ enum flow_next blob_open(struct flow *f, struct registry *registry, const struct
 {
     struct blob_open_op *op = ARENA_NEW(flow_arena(f), struct blob_open_op);
     op->registry = registry;
+    op->digest = info->digest;
     op->path = layout_blob(flow_arena(f), &info->digest);
     op->offset = offset;
     op->length = length;

@@ -102,17 +102,16 @@ static enum flow_next read_link(struct flow *f)
 static enum flow_next stat_bytes(struct flow *f)
 {
     struct lookup *l = flow_owner(f);
-    l->object.size = 0;
+    l->place.size = 0;
     if (l->key.kind != INDEX_LAYER)
         return FLOW_NEXT;
-    struct slice path = layout_blob(flow_arena(f), &l->value.digest);
-    return flow_await(f, storage_stat(l->registry->storage, path, &l->object, flow_done(f)));
+    return registry_int_blob_place(f, l->registry, &l->value.digest, &l->place);
 }
 
 static enum flow_next fill_index(struct flow *f)
 {
     struct lookup *l = flow_owner(f);
-    l->value.size = l->object.size;
+    l->value.size = l->place.size;
     /* What a second link said is not filled: nobody who removes that link would know of this key. */
     if (l->lease == 0 || l->links_tried > 1)
         return FLOW_RETURN;
@@ -148,14 +147,13 @@ const struct flow_program registry_int_lookup_program = {
 struct verify_stands {
     struct registry *registry;
     struct digest digest;
-    struct storage_object object;
+    struct blob_place place;
 };
 
-static enum flow_next stat_target(struct flow *f)
+static enum flow_next find_target(struct flow *f)
 {
     struct verify_stands *op = flow_owner(f);
-    struct slice path = layout_blob(flow_arena(f), &op->digest);
-    return flow_await_any(f, storage_stat(op->registry->storage, path, &op->object, flow_done(f)));
+    return flow_any(f, registry_int_blob_place(f, op->registry, &op->digest, &op->place));
 }
 
 static enum flow_next judge_target(struct flow *f)
@@ -167,7 +165,7 @@ static enum flow_next judge_target(struct flow *f)
 }
 
 static const struct flow_step verify_stands_steps[] = {
-    {"stat target", stat_target},
+    {"find target", find_target},
     {"judge target", judge_target},
 };
 static const struct flow_program verify_stands_program = {.name = "verify_stands", FLOW_STEPS(verify_stands_steps)};

@@ -11,18 +11,19 @@
 
 #define MANIFEST_CACHE_BYTES (32u * 1024u * 1024u)
 
-/* Uploads take the road of a store that can rename: parts of any size into minato/bytes/<uuid>, moved to their digest's
- * path at the end. Stores with fixed parts and no rename need `location` objects, part lists and tails in the session's
- * state, and leases instead of a lock (DESIGN.md, "Uploads"); that comes with the s3 driver. */
-static bool can_carry_uploads(struct storage_capabilities c)
+/* Parts are made of whole pages (upload_parts.c). */
+static uint64_t part_bytes(const struct config *config, struct storage_capabilities can)
 {
-    return c.can_rename && c.parts_of_any_size;
+    uint64_t bytes = can.part_bytes > 0 ? can.part_bytes : config->uploads.part_bytes;
+    return bytes - bytes % PAGE_BYTES;
 }
 
 enum result registry_new(const struct config *config, struct storage *storage, struct index *index, struct pool *pool,
                          struct clock clock, struct metrics *metrics, struct log *log, struct registry **ret_registry)
 {
-    if (!can_carry_uploads(storage_capabilities(storage)))
+    struct storage_capabilities can = storage_capabilities(storage);
+    bool has_fixed_parts = !can.can_rename || !can.parts_of_any_size;
+    if (has_fixed_parts && part_bytes(config, can) == 0)
         return UNSUPPORTED;
     struct registry *registry = xcalloc(1, sizeof(*registry));
     registry->config = config;
@@ -32,6 +33,8 @@ enum result registry_new(const struct config *config, struct storage *storage, s
     registry->clock = clock;
     registry->metrics = metrics;
     registry->log = log;
+    registry->has_fixed_parts = has_fixed_parts;
+    registry->part_bytes = has_fixed_parts ? part_bytes(config, can) : 0;
     uint8_t nonce[(REGISTRY_PROCESS_SIZE - 1) / 2];
     random_bytes(nonce, sizeof(nonce));
     hex_encode(nonce, sizeof(nonce), registry->process);

@@ -30,6 +30,8 @@ struct registry {
     struct manifest_cache *manifests;
     struct name_locks *locks;
     struct upload_table *active;         /* sessions that a flow of this process is working on */
+    bool has_fixed_parts;                /* a store that cannot rename, shared with other replicas (README.md) */
+    uint64_t part_bytes;                 /* of new sessions; 0 without has_fixed_parts */
     char process[REGISTRY_PROCESS_SIZE]; /* random, of this process: says whose an open claim is */
     uint8_t token_key[REGISTRY_KEY_BYTES];
 };
@@ -75,6 +77,12 @@ struct offload {
 enum result registry_int_offload(struct registry *registry, struct offload *offload, enum result (*work)(void *data),
                                  void *data, struct done done) NODISCARD;
 
+/* Where bytes stand (blob_place.c). */
+struct blob_place {
+    struct slice path; /* in the flow's arena */
+    uint64_t size;
+};
+
 /* ---- links (link.c) ---- */
 
 #define LINK_BYTES_MAX 1024
@@ -95,7 +103,7 @@ struct lookup {
     struct pending_call ask;
     struct slice path; /* of the link being read */
     struct slice bytes;
-    struct storage_object object;
+    struct blob_place place;
     unsigned links_tried;
 };
 
@@ -118,6 +126,20 @@ enum flow_next registry_int_link_digest(struct flow *f, struct registry *registr
                                         const struct digest *target);
 /* Publish, then verify: the bytes that a link just written names must stand. UNAVAILABLE if they went meanwhile. */
 enum flow_next registry_int_verify_stands(struct flow *f, struct registry *registry, const struct digest *digest);
+
+/* ---- where bytes are (blob_place.c) ---- */
+
+/* Where the bytes of a digest stand, asked of the store. NOT_FOUND: nowhere. */
+enum flow_next registry_int_blob_place(struct flow *f, struct registry *registry, const struct digest *digest,
+                                       struct blob_place *ret_place);
+/* What the location beside a blob's own path says, whether that is there or not. NOT_FOUND: there is none. */
+enum flow_next registry_int_location_read(struct flow *f, struct registry *registry, const struct digest *digest,
+                                          struct blob_place *ret_place);
+struct slice registry_int_location_format(const struct blob_place *place, const struct digest *digest,
+                                          struct arena *arena);
+/* CORRUPT if it is not what format wrote for this digest. ret_place->path borrows from `bytes`. */
+enum result registry_int_location_parse(struct slice bytes, const struct digest *digest,
+                                        struct blob_place *ret_place) NODISCARD;
 
 /* ---- cache of manifests (manifest_cache.c): any thread ---- */
 

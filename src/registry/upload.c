@@ -44,6 +44,7 @@ enum flow_next upload_create(struct flow *f, struct registry *registry, struct r
     registry_int_session_init(&op->session, registry, (struct upload_ref){repo, slice_from_cstr(uuid)}, arena);
     op->session.state.kind = UPLOAD_CLOSED;
     op->session.state.repo = repo.text;
+    op->session.state.part_bytes = registry->part_bytes;
     digest_state_init(&op->session.state.hash, algorithm);
     op->ret_uuid = ret_uuid;
     return flow_call(f, &create_program, op);
@@ -105,7 +106,8 @@ static enum flow_next remove_session(struct flow *f)
     struct upload_cancel_op *op = flow_owner(f);
     if (op->session.state.kind == UPLOAD_DONE)
         return flow_fail(f, NOT_FOUND);
-    if (!op->active.is_entered)
+    const struct upload_session *s = &op->session;
+    if (!op->active.is_entered || (s->state.kind == UPLOAD_OPEN && !registry_int_session_is_abandoned(s)))
         return flow_fail(f, CONFLICT);
     return flow_call(f, &registry_int_session_remove_program, &op->session);
 }

@@ -4,7 +4,7 @@
  * by side: while some pages are hashed and written (on the pool), the next one is read from the client. Append is the
  * writer alone; commit (upload_commit.c) goes on from it. All on the flow's loop but hash_batch.
  */
-#include "upload_int.h"
+#include "upload_parts.h"
 
 /* Below this a trip to the pool costs more than the hash. */
 #define HASH_INLINE_BYTES (16u * 1024u)
@@ -32,13 +32,22 @@ enum flow_next registry_int_writer_enter(struct flow *f)
     return flow_call(f, &registry_int_session_load_program, &w->session);
 }
 
-static uint64_t blob_bytes_max(const struct registry *registry)
+static uint64_t smaller(uint64_t max, uint64_t other)
 {
-    uint64_t ours = registry->config->uploads.max_blob_bytes;
-    uint64_t theirs = storage_capabilities(registry->storage).object_bytes_max;
-    if (ours == 0)
-        ours = UINT64_MAX;
-    return theirs != 0 && theirs < ours ? theirs : ours;
+    return other != 0 && other < max ? other : max; /* 0: no limit */
+}
+
+/* `part_bytes` is 0 where parts have any size: there the store has no most of them. */
+static uint64_t blob_bytes_max(const struct registry *registry, uint64_t part_bytes)
+{
+    struct storage_capabilities can = storage_capabilities(registry->storage);
+    uint64_t max = smaller(UINT64_MAX, registry->config->uploads.max_blob_bytes);
+    return smaller(smaller(max, can.object_bytes_max), part_bytes * can.parts_max);
+}
+
+uint64_t upload_blob_bytes_max(const struct registry *registry)
+{
+    return blob_bytes_max(registry, registry->part_bytes);
 }
 
 static enum result check_body(const struct upload_writer *w)
@@ -52,7 +61,7 @@ static enum result check_body(const struct upload_writer *w)
         return RANGE;
     if (body->has_range && body->length != UINT64_MAX && body->length != length)
         return INVALID;
-    uint64_t max = blob_bytes_max(w->session.registry);
+    uint64_t max = blob_bytes_max(w->session.registry, w->session.state.part_bytes);
     if (offset > max || (length != UINT64_MAX && length > max - offset))
         return TOO_LARGE;
     return OK;
@@ -89,7 +98,7 @@ enum flow_next registry_int_writer_begin_bytes(struct flow *f)
     return registry_int_pending_await(f, &w->begin);
 }
 
-static bool is_claimed(const struct upload_writer *w)
+bool registry_int_writer_is_claimed(const struct upload_writer *w)
 {
     return w->claim.state == PENDING_OVER && w->claim.result == OK;
 }
@@ -117,7 +126,7 @@ enum flow_next registry_int_writer_claim(struct flow *f)
 
 /* ---- receive ---- */
 
-static void chain_append(struct page_chain *chain, struct page *page)
+void registry_int_chain_append(struct page_chain *chain, struct page *page)
 {
     page->next = NULL;
     *chain->last = page;
@@ -126,7 +135,7 @@ static void chain_append(struct page_chain *chain, struct page *page)
     chain->count++;
 }
 
-static void chain_release(struct page_chain *chain)
+void registry_int_chain_release(struct page_chain *chain)
 {
     while (chain->first != NULL) {
         struct page *page = chain->first;
@@ -137,16 +146,16 @@ static void chain_release(struct page_chain *chain)
 }
 
 /* What is queued goes too: `r` says that these bytes are not wanted or cannot be kept. */
-static void refuse(struct upload_writer *w, enum result r)
+void registry_int_writer_refuse(struct upload_writer *w, enum result r)
 {
     if (w->failure == OK || w->failure == CANCELLED)
         w->failure = r;
     w->may_not_write = true;
-    chain_release(&w->queue);
+    registry_int_chain_release(&w->queue);
 }
 
 /* The read has reported. */
-static void take_page(struct upload_writer *w)
+void registry_int_writer_take_page(struct upload_writer *w)
 {
     struct page *page = w->page;
     w->page = NULL;
@@ -154,7 +163,7 @@ static void take_page(struct upload_writer *w)
     if (w->read.result != OK) {
         /* Broken framing or an oversized body is no body; of one that stopped coming, what came is kept. */
         if (w->read.result == INVALID || w->read.result == TOO_LARGE)
-            refuse(w, w->read.result);
+            registry_int_writer_refuse(w, w->read.result);
         else
             w->failure = w->read.result;
         return;
@@ -163,18 +172,18 @@ static void take_page(struct upload_writer *w)
     if (page == NULL) {
         w->is_ended = true;
         if (w->body.has_range && w->received < expected)
-            refuse(w, INVALID);
+            registry_int_writer_refuse(w, INVALID);
         return;
     }
     w->received += page->len;
     if (w->may_not_write || w->received > expected) {
         page_release(page);
-        refuse(w, INVALID);
-    } else if (w->received > blob_bytes_max(w->session.registry) - w->claimed_offset) {
+        registry_int_writer_refuse(w, INVALID);
+    } else if (w->received > blob_bytes_max(w->session.registry, w->session.state.part_bytes) - w->claimed_offset) {
         page_release(page);
-        refuse(w, TOO_LARGE);
+        registry_int_writer_refuse(w, TOO_LARGE);
     } else {
-        chain_append(&w->queue, page);
+        registry_int_chain_append(&w->queue, page);
     }
 }
 
@@ -216,9 +225,9 @@ static void take_batch(struct upload_writer *w)
         state->parts++;
     } else {
         w->is_spoilt = w->write.result == NOT_FOUND; /* its bytes are gone */
-        refuse(w, w->write.result != OK ? w->write.result : w->hash.result);
+        registry_int_writer_refuse(w, w->write.result != OK ? w->write.result : w->hash.result);
     }
-    chain_release(&w->batch);
+    registry_int_chain_release(&w->batch);
 }
 
 /* Takes what has reported and starts what can be started, until neither is possible. True: something is running. */
@@ -228,7 +237,7 @@ static bool turn(struct upload_writer *w, const struct flow *f, bool may_read)
     while (has_moved) {
         has_moved = false;
         if (w->read.state == PENDING_OVER) {
-            take_page(w);
+            registry_int_writer_take_page(w);
             has_moved = true;
         }
         if (w->write.state == PENDING_OVER && w->hash.state == PENDING_OVER) {
@@ -268,7 +277,7 @@ enum flow_next registry_int_writer_drain(struct flow *f)
     if (turn(w, f, false) || w->begin.state == PENDING_RUNNING || w->claim.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &w->gate);
     enum result outcome = flow_outcome(f);
-    if (is_claimed(w) && (outcome == INVALID || outcome == TOO_LARGE)) {
+    if (registry_int_writer_is_claimed(w) && (outcome == INVALID || outcome == TOO_LARGE)) {
         w->session.state.offset = w->claimed_offset;
         w->session.state.hash = w->claimed_hash;
     }
@@ -280,7 +289,8 @@ enum flow_next registry_int_writer_sync(struct flow *f)
 {
     struct upload_writer *w = flow_owner(f);
     struct upload_session *s = &w->session;
-    if (!is_claimed(w) || w->is_finished || w->is_completed || w->is_spoilt || s->state.offset <= w->claimed_offset)
+    if (!registry_int_writer_is_claimed(w) || w->is_finished || w->is_completed || w->is_spoilt ||
+        s->state.offset <= w->claimed_offset)
         return FLOW_NEXT;
     w->has_synced = true;
     return flow_await_any(f, storage_multipart_sync(s->registry->storage, layout_bytes(s->arena, s->uuid),
@@ -291,7 +301,7 @@ enum flow_next registry_int_writer_close(struct flow *f)
 {
     struct upload_writer *w = flow_owner(f);
     struct upload_session *s = &w->session;
-    if (!is_claimed(w) || w->is_finished)
+    if (!registry_int_writer_is_claimed(w) || w->is_finished)
         return FLOW_NEXT;
     if (w->has_synced && flow_result(f) != OK) /* a failed sync is final: nobody knows which bytes are there */
         w->is_spoilt = true;
@@ -311,7 +321,7 @@ enum flow_next registry_int_writer_drop_bytes(struct flow *f)
     struct upload_session *s = &w->session;
     if (w->has_synced && w->is_spoilt && flow_outcome(f) == OK)
         return flow_fail(f, IO);
-    if (w->begin.state != PENDING_OVER || w->begin.result != OK || is_claimed(w))
+    if (w->begin.state != PENDING_OVER || w->begin.result != OK || registry_int_writer_is_claimed(w))
         return FLOW_NEXT;
     return flow_await_any(f, storage_multipart_abort(s->registry->storage, layout_bytes(s->arena, s->uuid),
                                                      &s->state.multipart, flow_done(f)));
@@ -335,8 +345,8 @@ enum flow_next registry_int_writer_prune(struct flow *f)
 void registry_int_writer_dispose(void *owner)
 {
     struct upload_writer *w = owner;
-    chain_release(&w->queue);
-    chain_release(&w->batch);
+    registry_int_chain_release(&w->queue);
+    registry_int_chain_release(&w->batch);
     registry_int_upload_leave(w->session.registry->active, &w->active);
 }
 
@@ -362,6 +372,8 @@ static const struct flow_program append_program = {
 enum flow_next upload_append(struct flow *f, struct registry *registry, struct upload_ref upload,
                              const struct upload_body *body, uint64_t *ret_offset_bytes)
 {
+    if (registry->has_fixed_parts)
+        return registry_int_parts_append(f, registry, upload, body, ret_offset_bytes);
     struct upload_writer *w = ARENA_NEW(flow_arena(f), struct upload_writer);
     registry_int_writer_init(w, f, registry, upload, body, ret_offset_bytes);
     return flow_call(f, &append_program, w);

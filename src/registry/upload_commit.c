@@ -3,7 +3,7 @@
  * The end of an upload: the last bytes, the digest, then publishing in the order bytes -> blob link -> done record. A
  * commit that was cut short anywhere can be repeated: each step finds what an earlier one left.
  */
-#include "upload_int.h"
+#include "upload_parts.h"
 
 struct upload_commit {
     struct upload_writer writer; /* first: its steps share this owner */
@@ -19,6 +19,8 @@ struct upload_commit {
 
 struct rehash {
     struct upload_session *session;
+    struct slice path; /* of the object; empty: the parts, not yet completed */
+    uint64_t size;
     struct digest_state hash;
     struct digest *ret_digest;
     struct gate gate;
@@ -36,10 +38,13 @@ static enum flow_next open_bytes(struct flow *f)
     struct rehash *op = flow_owner(f);
     struct upload_session *s = op->session;
     if (op->open.state == PENDING_IDLE) {
+        struct storage *storage = s->registry->storage;
         struct done done = registry_int_pending_done(&op->open, &op->gate, f);
-        registry_int_pending_started(
-            &op->open, storage_multipart_open_read(s->registry->storage, layout_bytes(s->arena, s->uuid),
-                                                   &s->state.multipart, s->state.offset, &op->reader, done));
+        enum result r = op->path.len > 0
+                            ? storage_open_read(storage, op->path, 0, UINT64_MAX, NULL, &op->reader, done)
+                            : storage_multipart_open_read(storage, layout_bytes(s->arena, s->uuid), &s->state.multipart,
+                                                          op->size, &op->reader, done);
+        registry_int_pending_started(&op->open, r);
     }
     return registry_int_pending_await(f, &op->open);
 }
@@ -72,7 +77,7 @@ static enum flow_next hash_bytes(struct flow *f)
     if (op->is_read)
         return flow_await_again(f, storage_read(registry->storage, op->reader, op->page, flow_done(f)));
     if (op->page->len == 0)
-        return op->hashed == op->session->state.offset ? FLOW_NEXT : flow_fail(f, CORRUPT);
+        return op->hashed == op->size ? FLOW_NEXT : flow_fail(f, CORRUPT);
     op->hashed += op->page->len;
     return flow_await_again(f, registry_int_offload(registry, &op->job, hash_page, op, flow_done(f)));
 }
@@ -114,6 +119,18 @@ static const struct flow_program rehash_program = {
     .dispose = dispose_rehash,
 };
 
+enum flow_next registry_int_rehash(struct flow *f, struct upload_session *session, struct slice path, uint64_t size,
+                                   enum digest_algorithm algorithm, struct digest *ret_digest)
+{
+    struct rehash *rehash = ARENA_NEW(session->arena, struct rehash);
+    rehash->session = session;
+    rehash->path = path;
+    rehash->size = size;
+    rehash->ret_digest = ret_digest;
+    digest_state_init(&rehash->hash, algorithm);
+    return flow_call(f, &rehash_program, rehash);
+}
+
 /* ---- verify ---- */
 
 static enum flow_next find_digest(struct flow *f)
@@ -127,11 +144,7 @@ static enum flow_next find_digest(struct flow *f)
             digest_state_final(&s->state.hash, &op->actual);
         return FLOW_NEXT;
     }
-    struct rehash *rehash = ARENA_NEW(s->arena, struct rehash);
-    rehash->session = s;
-    rehash->ret_digest = &op->actual;
-    digest_state_init(&rehash->hash, op->wanted.algorithm);
-    return flow_call(f, &rehash_program, rehash);
+    return registry_int_rehash(f, s, SLICE_EMPTY, s->state.offset, op->wanted.algorithm, &op->actual);
 }
 
 static enum flow_next compare_digest(struct flow *f)
@@ -328,6 +341,8 @@ static const struct flow_program commit_program = {
 enum flow_next upload_commit(struct flow *f, struct registry *registry, struct upload_ref upload,
                              const struct upload_body *body, const struct digest *digest, uint64_t *ret_offset_bytes)
 {
+    if (registry->has_fixed_parts)
+        return registry_int_parts_commit(f, registry, upload, body, digest, ret_offset_bytes);
     struct upload_commit *op = ARENA_NEW(flow_arena(f), struct upload_commit);
     registry_int_writer_init(&op->writer, f, registry, upload, body, ret_offset_bytes);
     op->wanted = *digest;

@@ -15,12 +15,19 @@
 
 /* ---- state (upload_state.c): pure ---- */
 
-#define UPLOAD_STATE_BYTES_MAX 4096
+/* The largest names 10,000 parts. */
+#define UPLOAD_STATE_BYTES_MAX (1024u * 1024u)
 
 enum upload_kind {
     UPLOAD_OPEN,   /* claimed: a writer is at it, or was when its process died */
     UPLOAD_CLOSED, /* at rest: the next writer goes on from here */
     UPLOAD_DONE,   /* committed: kept for a while, so that a repeated final PUT is answered */
+};
+
+/* A part that the store acknowledged: its size is the session's part size, its place in the list its place. */
+struct upload_part_name {
+    uint32_t number;
+    char etag[STORAGE_ETAG_MAX + 1];
 };
 
 struct upload_state {
@@ -32,12 +39,28 @@ struct upload_state {
     struct digest_state hash;
     uint32_t parts;                     /* put so far: the next one's number is one more */
     struct storage_multipart multipart; /* where they are; empty id: no body has come yet */
-    struct digest digest;               /* DONE */
+    struct digest digest;               /* if has_digest: what it was, or is to be, published as */
+    bool has_digest;                    /* always when DONE */
+
+    /* Of sessions on a store that cannot rename; part_bytes is 0 elsewhere. */
+    uint64_t part_bytes;            /* size of all parts but the last */
+    uint64_t lease_ms;              /* OPEN: nobody else may write before */
+    bool is_direct;                 /* the multipart is at the path of `digest`, not at minato/bytes/<uuid> */
+    uint64_t tail_bytes;            /* beyond the parts, in an object of its own: */
+    uint32_t tail_seq;              /* the state that it was written with */
+    struct upload_part_name *names; /* of the parts, `name_count`; room for `name_room` */
+    size_t name_count;
+    size_t name_room;
 };
 
+/* Where its multipart is. */
+struct slice registry_int_upload_target(const struct upload_state *state, struct slice uuid, struct arena *arena);
+void registry_int_upload_add_name(struct upload_state *state, const struct storage_part *part, struct arena *arena);
+
 struct slice registry_int_upload_state_format(const struct upload_state *state, struct arena *arena);
-/* CORRUPT if these are not bytes that format wrote. ret->repo borrows from `bytes`. */
-enum result registry_int_upload_state_parse(struct slice bytes, struct upload_state *ret) NODISCARD;
+/* CORRUPT if these are not bytes that format wrote. ret->repo borrows from `bytes`; names are in `arena`. */
+enum result registry_int_upload_state_parse(struct slice bytes, struct arena *arena,
+                                            struct upload_state *ret) NODISCARD;
 
 /* ---- who is at work (upload_active.c): any thread ---- */
 
@@ -73,6 +96,7 @@ struct upload_session {
     struct storage_listing listing;
     struct slice bytes;
     struct storage_object object;
+    struct blob_place named; /* by the location, when removing */
 };
 
 /* INVALID uuids are NOT_FOUND. `arena` is the flow's, as a rule. */
@@ -136,6 +160,13 @@ struct upload_writer {
     struct storage_part part;
 };
 
+void registry_int_chain_append(struct page_chain *chain, struct page *page);
+void registry_int_chain_release(struct page_chain *chain);
+/* Takes what `read` brought into the queue, or ends the body. */
+void registry_int_writer_take_page(struct upload_writer *w);
+/* What is queued goes: `r` says that these bytes are not wanted or cannot be kept. */
+void registry_int_writer_refuse(struct upload_writer *w, enum result r);
+bool registry_int_writer_is_claimed(const struct upload_writer *w);
 void registry_int_writer_init(struct upload_writer *w, struct flow *f, struct registry *registry,
                               struct upload_ref upload, const struct upload_body *body, uint64_t *ret_offset_bytes);
 /* Steps, in this order; their owner begins with a struct upload_writer. */
@@ -151,6 +182,12 @@ enum flow_next registry_int_writer_close(struct flow *f);
 enum flow_next registry_int_writer_drop_bytes(struct flow *f);
 enum flow_next registry_int_writer_prune(struct flow *f);
 void registry_int_writer_dispose(void *owner);
+
+/* ---- a second hash (upload_commit.c) ---- */
+
+/* Of the object at `path`, or with an empty path of the session's parts; CORRUPT if there are not `size` bytes. */
+enum flow_next registry_int_rehash(struct flow *f, struct upload_session *session, struct slice path, uint64_t size,
+                                   enum digest_algorithm algorithm, struct digest *ret_digest);
 
 /* ---- token (upload_token.c) ---- */
 

@@ -47,6 +47,8 @@ static enum flow_next judge_one(struct flow *f)
     } else if (r != OK) {
         return FLOW_RETURN;
     }
+    if (s->state.kind == UPLOAD_OPEN && !registry_int_session_is_abandoned(s))
+        return FLOW_RETURN;
     return registry_int_session_is_expired(s) ? FLOW_NEXT : FLOW_RETURN;
 }
 

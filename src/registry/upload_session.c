@@ -12,6 +12,8 @@
 #define LOOKS_MAX 5u
 /* How long a committed session answers a repeated final PUT. */
 #define DONE_KEPT_MS (10u * 60u * 1000u)
+/* How far the clocks of replicas may differ, and how long a request may still be under way. */
+#define UPLOAD_LEASE_GRACE_MS 30000u
 
 void registry_int_session_init(struct upload_session *s, struct registry *registry, struct upload_ref upload,
                                struct arena *arena)
@@ -32,12 +34,16 @@ bool registry_int_session_is_expired(const struct upload_session *s)
     return now_ms > s->state.activity_ms && now_ms - s->state.activity_ms > kept_ms;
 }
 
-/* Every store that can_carry_uploads is held by one process (its lock file), so another process's claim is a dead
- * one's; and of our own we know who is at work: the caller has entered the table, so nobody else is. A store that
- * several processes share must wait for a lease here. */
+/* A claim of this process: the caller has entered the table, so nobody else is at it. Of another process: where the
+ * store is one process' own (its lock file), that one is dead; where it is shared, its lease must have run out. */
 bool registry_int_session_is_abandoned(const struct upload_session *s)
 {
-    return s->state.kind == UPLOAD_OPEN;
+    const struct registry *registry = s->registry;
+    if (s->state.kind != UPLOAD_OPEN)
+        return false;
+    bool is_ours = strcmp(s->state.process, registry->process) == 0;
+    return !registry->has_fixed_parts || is_ours ||
+           clock_wall_ms(registry->clock) > s->state.lease_ms + UPLOAD_LEASE_GRACE_MS;
 }
 
 enum result registry_int_session_save(struct upload_session *s, uint32_t seq, unsigned flags, struct done done)
@@ -104,7 +110,7 @@ static enum flow_next judge_newest(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
     s->was_seen = false;
-    enum result r = registry_int_upload_state_parse(s->bytes, &s->state);
+    enum result r = registry_int_upload_state_parse(s->bytes, s->arena, &s->state);
     if (r != OK) {
         s->unreadable = s->read_seq;
         return flow_fail(f, r);
@@ -158,16 +164,31 @@ static enum flow_next abort_multipart(struct flow *f)
     s->after = SLICE_EMPTY;
     if (s->state.multipart.id[0] == '\0')
         return FLOW_NEXT;
-    struct slice path = layout_bytes(s->arena, s->uuid);
+    struct slice path = registry_int_upload_target(&s->state, s->uuid, s->arena);
     return flow_await(f, storage_multipart_abort(s->registry->storage, path, &s->state.multipart, flow_done(f)));
+}
+
+/* Whose are the completed bytes, if there are any? Known by the location, which a commit may have come to write. */
+static enum flow_next read_location(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    s->named.path = SLICE_EMPTY;
+    if (s->state.multipart.id[0] == '\0' || s->state.is_direct || s->state.part_bytes == 0 || !s->state.has_digest)
+        return FLOW_NEXT;
+    return flow_any(f, registry_int_location_read(f, s->registry, &s->state.digest, &s->named));
 }
 
 /* There when a commit completed the multipart and got no further. */
 static enum flow_next delete_bytes(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
-    if (s->state.multipart.id[0] == '\0')
+    if (s->state.multipart.id[0] == '\0' || s->state.is_direct)
         return FLOW_NEXT;
+    bool is_asked = s->state.part_bytes > 0 && s->state.has_digest;
+    if (is_asked && flow_result(f) != OK && flow_result(f) != NOT_FOUND)
+        return flow_fail(f, flow_result(f));
+    if (is_asked && slice_equal(s->named.path, layout_bytes(s->arena, s->uuid)))
+        return FLOW_NEXT; /* a blob's now */
     return flow_await_any(f, storage_delete(s->registry->storage, layout_bytes(s->arena, s->uuid), flow_done(f)));
 }
 
@@ -214,9 +235,7 @@ static enum flow_next delete_states(struct flow *f)
 }
 
 static const struct flow_step remove_steps[] = {
-    {"abort multipart", abort_multipart},
-    {"delete bytes", delete_bytes},
-    {"list states", list_states},
-    {"delete states", delete_states},
+    {"abort multipart", abort_multipart}, {"read location", read_location}, {"delete bytes", delete_bytes},
+    {"list states", list_states},         {"delete states", delete_states},
 };
 const struct flow_program registry_int_session_remove_program = {.name = "session_remove", FLOW_STEPS(remove_steps)};

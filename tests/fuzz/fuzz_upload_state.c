@@ -4,6 +4,8 @@
  */
 #include <stdlib.h>
 
+#include "minato/own.h"
+
 #include "../../src/registry/upload_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,14 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct upload_state state, again;
     struct slice bytes = slice_of((const char *)data, size);
-    if (size == 0 || registry_int_upload_state_parse(bytes, &state) != OK)
+    if (size == 0)
         return 0;
-    struct arena arena;
+    OWNED(arena_done) struct arena arena;
     arena_init(&arena);
+    if (registry_int_upload_state_parse(bytes, &arena, &state) != OK)
+        return 0;
     struct slice text = registry_int_upload_state_format(&state, &arena);
-    if (registry_int_upload_state_parse(text, &again) != OK || again.offset != state.offset ||
+    if (registry_int_upload_state_parse(text, &arena, &again) != OK || again.offset != state.offset ||
         again.kind != state.kind || !slice_equal(again.repo, state.repo))
         abort();
-    arena_done(&arena);
     return 0;
 }

@@ -31,6 +31,7 @@ struct multipart {
     char *path;
     struct part *parts; /* by offset */
     uint64_t done_size; /* when done */
+    uint64_t done_list; /* the same: which parts */
     bool is_done;       /* completed: only remembered, so that complete may be repeated */
     bool is_synced;
     struct multipart *next;

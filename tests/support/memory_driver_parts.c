@@ -186,6 +186,18 @@ static enum result join_parts(const struct memory *m, const struct multipart *mu
     return OK;
 }
 
+/* Which parts these are. Where they have any size what is listed stands for all. */
+static uint64_t sum_of(const struct memory *m, const struct storage_part *parts, size_t part_count)
+{
+    uint64_t sum = 5381;
+    for (size_t i = 0; i < part_count && !m->capabilities.parts_of_any_size; i++) {
+        sum = sum * 33 + parts[i].number;
+        for (const char *at = parts[i].etag; *at != '\0'; at++)
+            sum = sum * 33 + (unsigned char)*at;
+    }
+    return sum;
+}
+
 enum result memory_int_multipart_complete(void *self, struct slice path, const struct storage_multipart *id,
                                           const struct storage_part *parts, size_t part_count, uint64_t size,
                                           unsigned flags, struct done done)
@@ -196,7 +208,7 @@ enum result memory_int_multipart_complete(void *self, struct slice path, const s
     pthread_mutex_lock(&m->mutex);
     struct multipart *multipart = *find_multipart(m, id);
     if (multipart != NULL && multipart->is_done) {
-        r = multipart->done_size == size ? OK : CORRUPT;
+        r = multipart->done_size == size && multipart->done_list == sum_of(m, parts, part_count) ? OK : NOT_FOUND;
     } else if (multipart != NULL) {
         OWNED_MEMORY char *bytes = xmalloc(size);
         r = join_parts(m, multipart, parts, part_count, bytes);
@@ -205,6 +217,7 @@ enum result memory_int_multipart_complete(void *self, struct slice path, const s
             free_parts(multipart);
             multipart->is_done = true;
             multipart->done_size = size;
+            multipart->done_list = sum_of(m, parts, part_count);
         }
     }
     pthread_mutex_unlock(&m->mutex);

@@ -44,12 +44,14 @@ void env_init(struct env *env, unsigned flags)
     env->now_ms = 1700000000000u;
     env->repo = SLICE("library/test");
     env->config.uploads.expire_after_ms = 24u * 3600u * 1000u;
+    env->config.uploads.parts_in_flight = 4;
     env->config.http.max_manifest_bytes = 4u * 1024u * 1024u;
     env->config.validation.layers = true;
     env->config.validation.children = true;
     REQUIRE(loop_new(0, 64u * PAGE_BYTES, &env->loop) == OK);
     REQUIRE(pool_new(2, 4, &env->pool) == OK);
-    struct storage_capabilities capabilities = memory_driver_like_filesystem();
+    struct storage_capabilities capabilities =
+        (flags & ENV_SHARED) != 0 ? memory_driver_like_s3(PAGE_BYTES) : memory_driver_like_filesystem();
     capabilities.can_put_if_match = (flags & ENV_NO_SWAP) == 0;
     env->memory = memory_driver_new(capabilities);
     if ((flags & ENV_NO_FAULTS) != 0) {

@@ -18,6 +18,7 @@
 
 #define ENV_DEFERRED 1u  /* storage calls complete on a later turn of the loop */
 #define ENV_NO_SWAP 4u   /* the store has no put_if_match */
+#define ENV_SHARED 8u    /* as S3: no rename, parts of one page, other replicas */
 #define ENV_NO_FAULTS 2u /* no fault driver, which is for one loop: a copy of the env with another loop runs beside */
 
 struct env {

@@ -35,6 +35,14 @@ static int setup(void **state)
     return 0;
 }
 
+static int setup_shared(void **state)
+{
+    struct env *env = xcalloc(1, sizeof(*env));
+    env_init(env, ENV_DEFERRED | ENV_SHARED);
+    *state = env;
+    return 0;
+}
+
 static int teardown(void **state)
 {
     env_done(*state);
@@ -354,13 +362,13 @@ static void an_upload_holds_four_pages_at_most(void **state)
     assert_true(env_serves(env, &digest, big()));
 }
 
-static void a_store_that_cannot_rename_is_unsupported(void **unused)
+static void a_store_whose_parts_are_smaller_than_a_page_is_unsupported(void **unused)
 {
     (void)unused;
     struct config config;
     struct registry *registry;
     memset(&config, 0, sizeof(config));
-    struct storage *storage = storage_wrap(&memory_driver, memory_driver_new(memory_driver_like_s3(5u << 20)), NULL);
+    struct storage *storage = storage_wrap(&memory_driver, memory_driver_new(memory_driver_like_s3(1000)), NULL);
     assert_int_equal(registry_new(&config, storage, NULL, NULL, clock_system(), NULL, NULL, &registry), UNSUPPORTED);
     storage_close(storage);
 }
@@ -423,7 +431,25 @@ int main(void)
         T(a_second_writer_is_a_conflict_with_the_saved_offset),
         T(the_claim_of_a_dead_process_is_taken_over_at_once),
         T(an_upload_holds_four_pages_at_most),
-        cmocka_unit_test(a_store_that_cannot_rename_is_unsupported),
+        cmocka_unit_test(a_store_whose_parts_are_smaller_than_a_page_is_unsupported),
+        T(a_session_is_of_one_repository),
+        T(a_uuid_that_is_none_is_not_found),
+        T(a_cancelled_session_leaves_nothing),
+#undef T
+#define T(name) {#name ", no rename", name, setup_shared, teardown, NULL}
+        T(a_blob_pushed_with_patch_and_put_is_served),
+        T(a_blob_pushed_with_one_put_is_served),
+        T(the_empty_blob_is_served),
+        T(chunks_add_up),
+        T(a_chunk_at_another_offset_is_a_range_error_with_the_true_offset),
+        T(a_chunk_of_another_length_than_its_range_changes_nothing),
+        T(a_blob_over_the_limit_is_refused),
+        T(a_wrong_digest_ends_the_session_and_leaves_nothing),
+        T(a_repeated_commit_is_answered_again),
+        T(a_sha512_digest_may_be_asked_for_at_the_end),
+        T(a_sender_that_goes_away_may_resume_where_it_was),
+        T(a_cancelled_flow_keeps_what_arrived),
+        T(a_second_writer_is_a_conflict_with_the_saved_offset),
         T(a_session_is_of_one_repository),
         T(a_uuid_that_is_none_is_not_found),
         T(a_cancelled_session_leaves_nothing),
