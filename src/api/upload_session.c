@@ -103,12 +103,22 @@ static void tell_offset(struct api_call *call, const struct api_int_upload *op)
     api_add_error_header(call, SLICE("docker-upload-uuid"), op->ref.uuid);
 }
 
+void api_int_explain_too_large(struct flow *f, struct api_call *call)
+{
+    uint64_t most = upload_blob_bytes_max(call->services->registry);
+    if (flow_outcome(f) == TOO_LARGE && call->why.len == 0 && most != UINT64_MAX)
+        call->why =
+            arena_format(http_request_arena(call->req),
+                         "the blob is larger than this registry accepts: %llu bytes at most", (unsigned long long)most);
+}
+
 static enum flow_next explain_append(struct flow *f)
 {
     struct api_call *call = flow_owner(f);
     enum result outcome = flow_outcome(f);
     if (outcome == RANGE || outcome == CONFLICT)
         tell_offset(call, call->state);
+    api_int_explain_too_large(f, call);
     if (outcome == INVALID && call->subject == API_SUBJECT_UPLOAD && call->why.len == 0)
         call->subject = API_SUBJECT_SIZE;
     return FLOW_NEXT;
@@ -172,6 +182,7 @@ static enum flow_next explain_commit(struct flow *f)
     enum result outcome = flow_outcome(f);
     if (outcome == RANGE || outcome == CONFLICT)
         tell_offset(call, call->state);
+    api_int_explain_too_large(f, call);
     if (outcome == INVALID && call->subject == API_SUBJECT_UPLOAD && call->why.len == 0) {
         call->subject = API_SUBJECT_DIGEST;
         call->why = SLICE("the bytes received do not have this digest");

@@ -68,6 +68,7 @@ static enum flow_next drop_session(struct flow *f)
     enum result outcome = flow_outcome(f);
     if (outcome == INVALID)
         call->subject = API_SUBJECT_DIGEST;
+    api_int_explain_too_large(f, call);
     if (outcome == OK || op->uuid.len == 0)
         return FLOW_NEXT;
     return flow_any(f, upload_cancel(f, call->services->registry, ref_of(call)));

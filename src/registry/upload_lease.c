@@ -141,7 +141,7 @@ enum flow_next registry_int_parts_drop_tail(struct flow *f)
 {
     struct upload_parts *w = flow_owner(f);
     const struct upload_session *s = &w->writer.session;
-    bool is_over = w->writer.is_finished || (w->writer.is_closed && flow_outcome(f) == OK);
+    bool is_over = w->is_done_saved || (w->writer.is_closed && flow_outcome(f) == OK);
     if (!is_over || w->claimed.tail_bytes == 0 ||
         (!w->writer.is_finished && s->state.tail_bytes > 0 && s->state.tail_seq == w->claimed.tail_seq))
         return FLOW_NEXT;

@@ -67,6 +67,7 @@ struct upload_parts {
     bool is_tail_read;
     bool has_put_tail;
     bool is_tail_lost;
+    bool is_done_saved; /* the done record: nobody will ask for the tail again */
 };
 
 /* ---- upload_parts.c: gathering and sending ---- */

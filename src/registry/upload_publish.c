@@ -363,6 +363,13 @@ static enum flow_next record_done(struct flow *f)
     return flow_await_any(f, registry_int_session_save(s, s->seq, 0, flow_done(f)));
 }
 
+static enum flow_next note_done(struct flow *f)
+{
+    struct upload_publish *op = flow_owner(f);
+    op->parts.is_done_saved = flow_result(f) == OK;
+    return FLOW_NEXT;
+}
+
 static enum flow_next settle_publish(struct flow *f)
 {
     struct upload_publish *op = flow_owner(f);
@@ -404,6 +411,7 @@ static const struct flow_step commit_steps[] = {
     {"link blob", link_blob},
     {"verify stands", verify_stands},
     {"record done", record_done},
+    {"note done", note_done},
 };
 static const struct flow_step commit_finally[] = {
     {"settle", settle_publish},

@@ -16,6 +16,7 @@
 
 #include "await.h"
 #include "registry_env.h"
+#include "src/registry/registry_int.h"
 
 #define IMAGE_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define LAYER_BYTES 700000u
@@ -43,6 +44,26 @@ static struct slice manifest(void)
                      "[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":%u}]}",
                      c, l, LAYER_BYTES);
     return slice_of(manifest_bytes, (size_t)n);
+}
+
+/* The two kinds of stores. */
+static int on_filesystem(void **state)
+{
+    static const unsigned flags = ENV_DEFERRED;
+    *state = (void *)(uintptr_t)&flags;
+    return 0;
+}
+
+static int on_shared_store(void **state)
+{
+    static const unsigned flags = ENV_DEFERRED | ENV_SHARED;
+    *state = (void *)(uintptr_t)&flags;
+    return 0;
+}
+
+static unsigned flags_of(void **state)
+{
+    return *(const unsigned *)*state;
 }
 
 static enum result put_manifest(struct env *env)
@@ -117,19 +138,47 @@ static void check_manifest_stands(struct env *env, struct slice bytes, struct ar
         assert_true(exists(env, layout_layer_link(arena, repo, &m.children[i].digest)));
 }
 
+/* The digest whose blob folder `path` is in. */
+static struct digest digest_in(struct slice path)
+{
+    struct slice algorithm, hex, rest;
+    struct digest digest;
+    char text[DIGEST_TEXT_MAX + 1];
+    assert_true(slice_split(slice_from(path, strlen("docker/registry/v2/blobs/")), '/', &algorithm, &rest));
+    assert_true(slice_split(slice_from(rest, 3), '/', &hex, &rest));
+    (void)snprintf(text, sizeof(text), "%.*s:%.*s", SLICE_ARG(algorithm), SLICE_ARG(hex));
+    assert_int_equal(digest_parse(slice_from_cstr(text), &digest), OK);
+    return digest;
+}
+
+/* A blob's bytes, wherever they are. */
+static enum result get_blob(struct env *env, const struct digest *digest, struct arena *arena, struct slice *ret_bytes)
+{
+    struct slice text;
+    struct blob_place place;
+    enum result r = get(env, layout_blob(arena, digest), arena, ret_bytes);
+    if (r != NOT_FOUND)
+        return r;
+    r = get(env, layout_blob_location(arena, digest), arena, &text);
+    if (r == OK)
+        r = registry_int_location_parse(text, digest, &place);
+    return r == OK ? get(env, place.path, arena, ret_bytes) : r;
+}
+
 static void check_object(struct env *env, struct slice path, struct arena *arena)
 {
     struct slice bytes, target_bytes;
     struct digest digest, target;
     struct repo_name repo = {env->repo};
     if (slice_has_prefix(path, SLICE("docker/registry/v2/blobs/"))) {
-        assert_int_equal(get(env, path, arena, &bytes), OK);
+        target = digest_in(path);
+        assert_int_equal(get_blob(env, &target, arena, &bytes), OK);
         digest = env_digest(bytes);
-        assert_true(slice_equal(path, layout_blob(arena, &digest))); /* whole, and what it says */
+        assert_true(digest_equal(&digest, &target)); /* whole, and what it says */
     } else if (slice_has_suffix(path, SLICE("/link"))) {
         assert_int_equal(get(env, path, arena, &bytes), OK);
         assert_int_equal(digest_parse(bytes, &target), OK);
-        assert_int_equal(get(env, layout_blob(arena, &target), arena, &target_bytes), OK);
+        assert_int_equal(get_blob(env, &target, arena, &target_bytes), OK);
         bool is_tag = memmem(path.ptr, path.len, "/tags/", 6) != NULL;
         bool is_revision = memmem(path.ptr, path.len, "/revisions/", 11) != NULL;
         if (is_tag)
@@ -170,6 +219,21 @@ static void check_acknowledged(struct env *env, const struct progress *p)
         assert_true(serves_manifest(env));
 }
 
+/* Whether these are the bytes of a blob: the layer's, the only one of more than a part. */
+static bool is_located(struct env *env, struct slice path)
+{
+    struct arena arena;
+    struct slice text;
+    struct blob_place place;
+    struct digest digest = env_digest(layer());
+    arena_init(&arena);
+    path = arena_copy(&arena, path);
+    bool is_so = get(env, layout_blob_location(&arena, &digest), &arena, &text) == OK &&
+                 registry_int_location_parse(text, &digest, &place) == OK && slice_equal(place.path, path);
+    arena_done(&arena);
+    return is_so;
+}
+
 static void check_nothing_is_left(struct env *env, unsigned orphans)
 {
     struct env_call call = {.kind = ENV_PURGE};
@@ -178,7 +242,9 @@ static void check_nothing_is_left(struct env *env, unsigned orphans)
     env_call_done(&call);
     for (size_t i = 0; i < memory_driver_object_count(env->memory); i++) {
         struct slice path = memory_driver_object_path(env->memory, i);
-        if (slice_has_prefix(path, SLICE("minato/")))
+        if (slice_has_prefix(path, SLICE("minato/bytes/")))
+            assert_true(is_located(env, path));
+        else if (slice_has_prefix(path, SLICE("minato/")))
             assert_true(slice_equal(path, SLICE("minato/secret")));
     }
     assert_true(memory_driver_multipart_count(env->memory) <= orphans);
@@ -188,6 +254,7 @@ static void check_all(struct env *env, const struct progress *p, unsigned orphan
 {
     check_nothing_dangles(env);
     check_acknowledged(env, p);
+    env->now_ms += 5u * 60u * 1000u; /* every lease is over */
     env_restart(env);
     check_acknowledged(env, p);
     struct progress again = push(env);
@@ -200,10 +267,10 @@ static void check_all(struct env *env, const struct progress *p, unsigned orphan
 /* ---- what goes wrong
  * ---------------------------------------------------------------------------------------------------- */
 
-static unsigned count_calls(void)
+static unsigned count_calls(unsigned flags)
 {
     struct env env;
-    env_init(&env, ENV_DEFERRED);
+    env_init(&env, flags);
     fault_driver_plan(env.fault, (struct fault_plan){.nth = 0});
     assert_int_equal(push(&env).result, OK);
     unsigned calls = fault_driver_calls(env.fault);
@@ -212,10 +279,10 @@ static unsigned count_calls(void)
     return calls;
 }
 
-static void run_plan(struct fault_plan plan, bool is_crash)
+static void run_plan(unsigned flags, struct fault_plan plan, bool is_crash)
 {
     struct env env;
-    env_init(&env, ENV_DEFERRED);
+    env_init(&env, flags);
     fault_driver_plan(env.fault, plan);
     struct progress p = push(&env);
     /* Bytes whose id was lost: with the answer of multipart_begin, or with a session that was not durable yet. */
@@ -229,41 +296,39 @@ static void run_plan(struct fault_plan plan, bool is_crash)
     env_done(&env);
 }
 
-static void every_call_fails_in_turn(void **unused)
+static void every_call_fails_in_turn(void **state)
 {
-    (void)unused;
     static const enum result results[] = {IO, UNAVAILABLE, QUOTA, NOT_FOUND};
-    unsigned calls = count_calls();
+    unsigned calls = count_calls(flags_of(state));
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
         for (unsigned nth = 1; nth <= calls; nth++)
-            run_plan((struct fault_plan){.nth = nth, .kind = FAULT_BEFORE, .result = results[i]}, false);
+            run_plan(flags_of(state), (struct fault_plan){.nth = nth, .kind = FAULT_BEFORE, .result = results[i]},
+                     false);
 }
 
-static void every_answer_is_lost_in_turn(void **unused)
+static void every_answer_is_lost_in_turn(void **state)
 {
-    (void)unused;
-    unsigned calls = count_calls();
+    unsigned calls = count_calls(flags_of(state));
     for (unsigned nth = 1; nth <= calls; nth++)
-        run_plan((struct fault_plan){.nth = nth, .kind = FAULT_AFTER, .result = IO}, false);
+        run_plan(flags_of(state), (struct fault_plan){.nth = nth, .kind = FAULT_AFTER, .result = IO}, false);
 }
 
-static void every_part_is_cut_short_in_turn(void **unused)
+static void every_part_is_cut_short_in_turn(void **state)
 {
-    (void)unused;
     for (unsigned nth = 1; nth <= 8; nth++)
-        run_plan((struct fault_plan){.nth = nth, .call = "multipart_put", .kind = FAULT_SHORT, .result = QUOTA}, false);
+        run_plan(flags_of(state),
+                 (struct fault_plan){.nth = nth, .call = "multipart_put", .kind = FAULT_SHORT, .result = QUOTA}, false);
 }
 
-static void the_process_dies_at_every_call_in_turn(void **unused)
+static void the_process_dies_at_every_call_in_turn(void **state)
 {
-    (void)unused;
-    unsigned calls = count_calls();
+    unsigned calls = count_calls(flags_of(state));
     for (unsigned nth = 1; nth <= calls; nth++) {
         struct fault_plan plan = {.nth = nth, .repeat = UINT32_MAX, .kind = FAULT_BEFORE, .result = IO};
-        run_plan(plan, true);
+        run_plan(flags_of(state), plan, true);
         plan.kind = FAULT_AFTER;
         plan.repeat = 0;
-        run_plan(plan, true);
+        run_plan(flags_of(state), plan, true);
     }
 }
 
@@ -280,13 +345,12 @@ static void cancel_hook(void *data, const char *call)
         flow_cancel(at->env->running->flow);
 }
 
-static void the_client_goes_away_at_every_call_in_turn(void **unused)
+static void the_client_goes_away_at_every_call_in_turn(void **state)
 {
-    (void)unused;
-    unsigned calls = count_calls();
+    unsigned calls = count_calls(flags_of(state));
     for (unsigned nth = 1; nth <= calls; nth++) {
         struct env env;
-        env_init(&env, ENV_DEFERRED);
+        env_init(&env, flags_of(state));
         struct cancel_at at = {&env, nth};
         fault_driver_hook(env.fault, cancel_hook, &at);
         struct progress p = push(&env);
@@ -297,16 +361,15 @@ static void the_client_goes_away_at_every_call_in_turn(void **unused)
 }
 
 /* A commit that failed may be sent again to the same session: it comes through, or the session is over. */
-static void a_commit_is_repeated_after_every_failure(void **unused)
+static void a_commit_is_repeated_after_every_failure(void **state)
 {
-    (void)unused;
     struct digest digest = env_digest(layer());
     for (int kind = FAULT_BEFORE; kind <= FAULT_AFTER; kind++) {
         unsigned hits = 1;
         for (unsigned nth = 1; hits > 0; nth++) {
             struct env env;
             char uuid[37];
-            env_init(&env, ENV_DEFERRED);
+            env_init(&env, flags_of(state));
             assert_int_equal(env_create(&env, uuid), OK);
             assert_int_equal(env_append(&env, uuid, layer(), NULL), OK);
             fault_driver_plan(env.fault, (struct fault_plan){.nth = nth, .kind = (enum fault_kind)kind, .result = IO});
@@ -324,12 +387,14 @@ static void a_commit_is_repeated_after_every_failure(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_call_fails_in_turn),
-        cmocka_unit_test(every_answer_is_lost_in_turn),
-        cmocka_unit_test(every_part_is_cut_short_in_turn),
-        cmocka_unit_test(the_process_dies_at_every_call_in_turn),
-        cmocka_unit_test(the_client_goes_away_at_every_call_in_turn),
-        cmocka_unit_test(a_commit_is_repeated_after_every_failure),
+#define T(name) {#name, name, on_filesystem, NULL, NULL}, {#name ", no rename", name, on_shared_store, NULL, NULL}
+        T(every_call_fails_in_turn),
+        T(every_answer_is_lost_in_turn),
+        T(every_part_is_cut_short_in_turn),
+        T(the_process_dies_at_every_call_in_turn),
+        T(the_client_goes_away_at_every_call_in_turn),
+        T(a_commit_is_repeated_after_every_failure),
+#undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
