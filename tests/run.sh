@@ -15,7 +15,7 @@ Usage: tests/run.sh [OPTION]...
   --list           print the names of the phases
   --help           this text
 
-Phases: format architecture unit tsan fuzz api adoption conformance clients crash quickstart (and tidy, soak with --all)
+Phases: format architecture model unit tsan fuzz api adoption conformance clients crash quickstart (and tidy, soak with --all)
 
 With Go at hand, the phase conformance builds the OCI distribution-spec's conformance program, and --all also builds crane,
 oras, regctl, helm and cosign for the phase clients: once, into ${XDG_CACHE_HOME:-~/.cache}/minato-tests. Without Go
@@ -23,7 +23,7 @@ they count as skipped.
 USAGE
 }
 
-phases=(format architecture unit tsan fuzz api adoption conformance clients crash quickstart)
+phases=(format architecture model unit tsan fuzz api adoption conformance clients crash quickstart)
 all=
 only=
 while [[ $# -gt 0 ]]; do
@@ -188,6 +188,11 @@ phase_architecture() {
     run_pytest architecture "$root/build/release/minato" tests/architecture
 }
 
+# Protocols, without the program: spin tries every interleaving.
+phase_model() {
+    run_pytest model "$root/build/release/minato" tests/model
+}
+
 # Each cmocka program of a build; every test in it counts.
 run_cmocka() { # PREFIX FOLDER [PATTERN]: but those whose names end in PATTERN
     local prefix=$1 folder=$2 except=${3:-} program name code
@@ -333,6 +338,7 @@ lane_one() {
 }
 lane_two() {
     [[ -z $release_built ]] || ! wanted architecture || phase_architecture
+    ! wanted model || phase_model
     [[ -z $release_built ]] || ! wanted clients || phase_clients
     [[ -z $release_built ]] || ! wanted crash || phase_crash
     [[ -z $tsan_built ]] || ! wanted tsan || phase_tsan
