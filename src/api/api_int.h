@@ -107,9 +107,9 @@ struct api_int_upload {
 struct slice api_int_upload_location(const struct api_call *call, struct upload_ref ref, struct arena *arena);
 /* The `Range` of a session: "0-<last byte>", "0-0" when it is empty. */
 struct slice api_int_upload_range(uint64_t offset_bytes, struct arena *arena);
-/* 201 for a blob that is now in the repository. */
-/* In `finally`: a body over the limit is told how much would do. */
+/* In `finally`: who brings a body over the limit is told how much would do. */
 void api_int_explain_too_large(struct flow *f, struct api_call *call);
+/* 201 for a blob that is now in the repository. */
 enum flow_next api_int_reply_blob_created(struct flow *f, const struct digest *digest) NODISCARD;
 /* 202 for a session that takes bytes. */
 enum flow_next api_int_reply_upload_open(struct flow *f, struct upload_ref ref, uint64_t offset_bytes) NODISCARD;

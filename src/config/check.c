@@ -29,7 +29,9 @@ static void check_buffer(struct config_loader *l)
     struct config *config = l->config;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t loops = config->http.loops > 0 ? config->http.loops : cores > 0 ? (uint64_t)cores : 1;
-    uint64_t needed = loops * BUFFER_BYTES_PER_LOOP;
+    bool has_parts = config->storage.driver != NULL && strcmp(config->storage.driver, "filesystem") != 0;
+    uint64_t for_each = BUFFER_BYTES_PER_LOOP + (has_parts ? config->uploads.part_bytes : 0); /* a part is gathered */
+    uint64_t needed = loops * for_each;
     if (config->uploads.buffer_bytes >= needed)
         return;
     if (!is_set(l, "uploads.buffer")) { /* the default grows with the machine */
@@ -40,8 +42,10 @@ static void check_buffer(struct config_loader *l)
     strbuf_init(&line, 512);
     strbuf_append(&line, SLICE("found "));
     config_int_append_size(&line, config->uploads.buffer_bytes);
-    strbuf_append_format(&line, " for %llu event loops, expected at least 1MiB for each (or fewer http.loops)",
-                         (unsigned long long)loops);
+    strbuf_append_format(&line, " for %llu event loops, expected at least ", (unsigned long long)loops);
+    config_int_append_size(&line, for_each);
+    strbuf_append_cstr(&line, has_parts ? " for each: 1MiB and uploads.part_size (or fewer http.loops)"
+                                        : " for each (or fewer http.loops)");
     mistake_at(l, "uploads.buffer", line.ptr);
 }
 

@@ -152,12 +152,46 @@ enum flow_next blob_open(struct flow *f, struct registry *registry, const struct
     return flow_call(f, &blob_open_program, op);
 }
 
+/* ---- its URL ---- */
+
+struct blob_url_op {
+    struct registry *registry;
+    struct digest digest;
+    struct slice path;
+    struct storage_url *ret_url;
+};
+
+static enum flow_next find_path(struct flow *f)
+{
+    struct blob_url_op *op = flow_owner(f);
+    op->path = layout_blob(flow_arena(f), &op->digest);
+    if (!op->registry->has_fixed_parts)
+        return FLOW_NEXT;
+    return registry_int_blob_path(f, op->registry, &op->digest, &op->path);
+}
+
+static enum flow_next make_url(struct flow *f)
+{
+    struct blob_url_op *op = flow_owner(f);
+    enum result r = storage_find_url(op->registry->storage, op->path, clock_wall_ms(op->registry->clock), flow_arena(f),
+                                     op->ret_url);
+    return r == OK ? FLOW_NEXT : flow_fail(f, r);
+}
+
+static const struct flow_step blob_url_steps[] = {
+    {"find path", find_path},
+    {"make url", make_url},
+};
+static const struct flow_program blob_url_program = {.name = "blob_url", FLOW_STEPS(blob_url_steps)};
+
 enum flow_next blob_find_url(struct flow *f, struct registry *registry, const struct blob_info *info,
                              struct storage_url *ret_url)
 {
-    struct slice path = layout_blob(flow_arena(f), &info->digest);
-    enum result r = storage_find_url(registry->storage, path, clock_wall_ms(registry->clock), flow_arena(f), ret_url);
-    return r == OK ? FLOW_NEXT : flow_fail(f, r);
+    struct blob_url_op *op = ARENA_NEW(flow_arena(f), struct blob_url_op);
+    op->registry = registry;
+    op->digest = info->digest;
+    op->ret_url = ret_url;
+    return flow_call(f, &blob_url_program, op);
 }
 
 struct storage *registry_storage(struct registry *registry)

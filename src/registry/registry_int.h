@@ -14,6 +14,7 @@
 
 struct manifest_cache;
 struct name_locks;
+struct place_cache;
 struct upload_table;
 
 #define REGISTRY_PROCESS_SIZE 33 /* 32 hexadecimal characters and a NUL */
@@ -29,6 +30,7 @@ struct registry {
     struct log *log;         /* the same */
     struct manifest_cache *manifests;
     struct name_locks *locks;
+    struct place_cache *places;
     struct upload_table *active;         /* sessions that a flow of this process is working on */
     bool has_fixed_parts;                /* a store that cannot rename, shared with other replicas (README.md) */
     uint64_t part_bytes;                 /* of new sessions; 0 without has_fixed_parts */
@@ -132,6 +134,11 @@ enum flow_next registry_int_verify_stands(struct flow *f, struct registry *regis
 /* Where the bytes of a digest stand, asked of the store. NOT_FOUND: nowhere. */
 enum flow_next registry_int_blob_place(struct flow *f, struct registry *registry, const struct digest *digest,
                                        struct blob_place *ret_place);
+/* Its path, from memory if it was found lately: that never changes while the bytes stand. */
+enum flow_next registry_int_blob_path(struct flow *f, struct registry *registry, const struct digest *digest,
+                                      struct slice *ret_path);
+struct place_cache *registry_int_places_new(void);
+void registry_int_places_free(struct place_cache *cache);
 /* What the location beside a blob's own path says, whether that is there or not. NOT_FOUND: there is none. */
 enum flow_next registry_int_location_read(struct flow *f, struct registry *registry, const struct digest *digest,
                                           struct blob_place *ret_place);

@@ -165,6 +165,62 @@ static void a_digest_known_at_the_end_leaves_a_location(void **state)
     assert_true(env_serves(env, &digest, body(0)));
 }
 
+struct url_ask {
+    struct env *env;
+    struct blob_info info;
+    struct storage_url url;
+    char text[512];
+    bool is_over;
+};
+
+static enum flow_next ask_url(struct flow *f)
+{
+    struct url_ask *ask = flow_owner(f);
+    return blob_find_url(f, ask->env->registry, &ask->info, &ask->url);
+}
+
+static const struct flow_step ask_steps[] = {{"ask", ask_url}};
+static const struct flow_program ask_program = {.name = "ask", FLOW_STEPS(ask_steps)};
+
+static void on_url(void *data, enum result r)
+{
+    struct url_ask *ask = data;
+    assert_int_equal(r, OK);
+    (void)snprintf(ask->text, sizeof(ask->text), "%.*s", SLICE_ARG(ask->url.text));
+    ask->is_over = true;
+}
+
+static bool url_names(struct env *env, const struct digest *digest, const char *path)
+{
+    struct url_ask ask = {.env = env, .info = {.digest = *digest}};
+    flow_start(flow_new(env->loop), &ask_program, &ask, on_url, &ask);
+    await_flag(env->loop, &ask.is_over);
+    return strstr(ask.text, path) != NULL;
+}
+
+static void readers_are_sent_to_where_the_bytes_are(void **state)
+{
+    struct env *env = *state;
+    struct digest small = env_digest(SLICE("small")), large;
+    struct strbuf why;
+    strbuf_init(&why, 100);
+    env->config.redirect.enabled = true;
+    env->config.redirect.expires_ms = 1200u * 1000u;
+    assert_int_equal(storage_redirect_readers(env->storage, &env->config, &why), OK);
+    assert_int_equal(env_push_blob(env, body(0), &large), OK);
+    assert_int_equal(env_push_blob(env, SLICE("small"), NULL), OK);
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned calls = fault_driver_calls(env->fault);
+        assert_true(url_names(env, &large, "/minato/bytes/"));
+        assert_true(url_names(env, &small, "/blobs/sha256/"));
+        if (i == 1)
+            assert_int_equal(fault_driver_calls(env->fault), calls); /* a place never changes */
+        if (i == 1)
+            env_restart(env);
+    }
+    strbuf_done(&why);
+}
+
 static void data_wins_over_a_location(void **state)
 {
     struct env *env = *state;
@@ -403,6 +459,7 @@ int main(void)
         T(a_digest_known_at_the_start_takes_the_bytes_to_their_own_path),
         T(a_wrong_digest_known_at_the_start_publishes_nothing),
         T(a_digest_known_at_the_end_leaves_a_location),
+        T(readers_are_sent_to_where_the_bytes_are),
         T(data_wins_over_a_location),
         T(chunks_of_any_size_add_up),
         T(each_chunk_may_go_to_another_replica),
