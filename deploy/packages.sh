@@ -13,7 +13,7 @@ build_packages=(
 # which tests/support/go_tools.py builds where a newer one is at hand.
 test_packages=(
     libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace
-    spin python3 python3-pytest python3-h2 nghttp2-client apache2-utils curl openssl ca-certificates
+    spin nginx python3 python3-pytest python3-h2 nghttp2-client apache2-utils curl openssl ca-certificates
     docker.io containerd runc crun iptables podman skopeo buildah docker-registry
 )
 
