@@ -6,7 +6,7 @@
 # What the build needs.
 build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config
-    libh2o-evloop-dev libnghttp2-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
+    libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libexpat1-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
 )
 
 # What the tests need on top. Go is not here: Debian 12 has one too old for the conformance program and the clients in Go,
@@ -15,6 +15,7 @@ test_packages=(
     libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace
     spin nginx python3 python3-pytest python3-h2 nghttp2-client apache2-utils curl openssl ca-certificates
     docker.io containerd runc crun iptables podman skopeo buildah docker-registry
+    ceph-mon ceph-osd radosgw ceph-common
 )
 
 # install_packages NAME...: installs those that are missing; asks the network for nothing when none is.

@@ -5,8 +5,9 @@
 #include "minato/storage_driver.h"
 
 #include "filesystem/filesystem.h"
+#include "s3/s3.h"
 
-const struct storage_driver *const storage_drivers[] = {&filesystem_driver, NULL};
+const struct storage_driver *const storage_drivers[] = {&filesystem_driver, &s3_driver, NULL};
 
 const struct storage_driver *storage_driver_find(struct slice name)
 {

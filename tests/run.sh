@@ -15,7 +15,7 @@ Usage: tests/run.sh [OPTION]...
   --list           print the names of the phases
   --help           this text
 
-Phases: format architecture model unit tsan fuzz api adoption conformance clients crash quickstart (and tidy, soak with --all)
+Phases: format architecture model unit tsan fuzz api adoption s3 conformance clients crash quickstart (and tidy, soak with --all)
 
 With Go at hand, the phase conformance builds the OCI distribution-spec's conformance program, and --all also builds crane,
 oras, regctl, helm and cosign for the phase clients: once, into ${XDG_CACHE_HOME:-~/.cache}/minato-tests. Without Go
@@ -23,7 +23,7 @@ they count as skipped.
 USAGE
 }
 
-phases=(format architecture model unit tsan fuzz api adoption conformance clients crash quickstart)
+phases=(format architecture model unit tsan fuzz api adoption s3 conformance clients crash quickstart)
 all=
 only=
 while [[ $# -gt 0 ]]; do
@@ -211,13 +211,13 @@ run_cmocka() { # PREFIX FOLDER [PATTERN]: but those whose names end in PATTERN
 }
 
 phase_unit() {
-    run_cmocka unit "$root/build/asan"
+    run_cmocka unit "$root/build/asan" _test_storage_s3 # phase_s3 runs it
 }
 
 # libh2o and the other libraries are not instrumented: tests/support/tsan.supp says what that hides.
 phase_tsan() {
     # Thousands of faults and interleavings on one loop: nothing for it to see, at ten times the cost.
-    run_cmocka tsan "$root/build/tsan" '_test_(push_faults|content_faults|races)'
+    run_cmocka tsan "$root/build/tsan" '_test_(push_faults|content_faults|races|storage_s3)'
     if names_a_phase || [[ -z $only ]]; then
         run_pytest tsan-server "$root/build/tsan/minato" tests/api -m threads
     fi
@@ -268,6 +268,11 @@ phase_adoption() {
     run_pytest adoption "$root/build/asan/minato" tests/adoption
 }
 
+# With Ceph's gateway, which the tests start.
+phase_s3() {
+    run_pytest s3 "$root/build/asan/minato" tests/s3
+}
+
 # Each conformance test is a line of the tally.
 phase_conformance() {
     local code=0
@@ -309,7 +314,7 @@ fuzz_built=
 if wanted architecture || wanted clients || wanted crash || wanted quickstart || wanted soak; then
     build release && release_built=yes || true
 fi
-if wanted unit || wanted api || wanted adoption || wanted conformance; then
+if wanted unit || wanted api || wanted adoption || wanted conformance || wanted s3; then
     build asan && asan_built=yes || true
 elif wanted crash; then
     build asan durability_writer || true # what the replay of the driver's system calls traces
@@ -333,6 +338,7 @@ lane_one() {
     [[ -z $asan_built ]] || ! wanted unit || phase_unit
     [[ -z $asan_built ]] || ! wanted api || phase_api
     [[ -z $asan_built ]] || ! wanted adoption || phase_adoption
+    [[ -z $asan_built ]] || ! wanted s3 || phase_s3
     [[ -z $asan_built ]] || ! wanted conformance || phase_conformance
     [[ -z $fuzz_built ]] || ! wanted fuzz || phase_fuzz
 }

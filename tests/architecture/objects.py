@@ -51,5 +51,6 @@ def is_constant(archive, where, name):
     """Whether a symbol that nm calls data lies in .data.rel.ro: constant once it is loaded."""
     member = where.rsplit(":", 1)[-1]
     table = subprocess.run(["objdump", "-t", str(archive)], check=True, capture_output=True, text=True).stdout
-    part = f"\n{table}".split(f"\n{member}:", 1)[1].split("file format", 2)[1]
-    return any(line.endswith(f" {name}") and ".data.rel.ro" in line for line in part.splitlines())
+    parts = f"\n{table}".split(f"\n{member}:")[1:]  # drivers have files of the same name
+    lines = [line for part in parts for line in part.split("file format", 2)[1].splitlines()]
+    return any(line.endswith(f" {name}") and ".data.rel.ro" in line for line in lines)

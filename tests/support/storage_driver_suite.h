@@ -17,6 +17,8 @@ struct storage_subject {
     struct storage *(*open)(void *data, struct pool *pool);
     void (*close)(void *data, struct storage *storage);
     bool can_restart;
+    bool has_etags_of_content; /* equal bytes have equal etags */
+    bool needs_all_parts;      /* completes with all parts that were put, or not at all (Ceph RGW 16) */
     /* (optional) After the last close of a test: counts what is left of the driver's own, removes the place. */
     size_t (*dispose)(void *data);
 };

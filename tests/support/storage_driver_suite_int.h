@@ -15,8 +15,8 @@
 #include "await.h"
 #include "storage_driver_suite.h"
 
-#define SUITE_PAGES_BYTES ((size_t)32 << 20)
-#define SUITE_GET_MAX ((size_t)16 << 20)
+#define SUITE_PAGES_BYTES ((size_t)128 << 20)
+#define SUITE_GET_MAX ((size_t)64 << 20)
 
 struct suite {
     const struct storage_subject *subject;

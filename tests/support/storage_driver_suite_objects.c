@@ -156,7 +156,7 @@ static void each_put_gives_an_etag_never_seen_before(void **state)
         suite_expect(OK, suite_try_put(s, "suite/object", SLICE("same size"), STORAGE_PUT_VOLATILE));
         struct storage_object object = suite_stat(s, "suite/object");
         strcpy(etags[i], object.etag);
-        for (size_t j = 0; j < i; j++)
+        for (size_t j = 0; j < i && !s->subject->has_etags_of_content; j++)
             assert_string_not_equal(etags[i], etags[j]);
         if (i % 2 == 0)
             suite_delete(s, "suite/object");

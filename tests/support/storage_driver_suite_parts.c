@@ -175,6 +175,11 @@ static void complete_drops_what_is_not_listed(void **state)
 {
     struct suite *s = *state;
     struct upload u = begin_and_put(s);
+    if (s->subject->needs_all_parts) {
+        suite_expect(CORRUPT, try_complete(&u, 3, 0));
+        abort_upload(&u);
+        return;
+    }
     suite_expect(OK, try_complete(&u, 3, 0));
     suite_expect_bytes(s, TARGET, slice_of(u.bytes.ptr, u.parts[3].offset));
     clean_up(&u);
@@ -258,7 +263,9 @@ static void an_unknown_multipart_is_not_found(void **state)
         strcpy(u.multipart.id, ids[i]);
         suite_expect(NOT_FOUND, try_part(&u, &u.parts[0]));
         suite_expect(NOT_FOUND, try_complete(&u, PARTS, 0));
-        suite_expect(NOT_FOUND, try_sync(&u));
+        enum result synced = try_sync(&u);
+        if (synced != OK || storage_capabilities(s->storage).parts_of_any_size) /* else a put part is durable */
+            suite_expect(NOT_FOUND, synced);
         abort_upload(&u);
     }
 }

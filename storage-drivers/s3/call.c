@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One request to the store: signed anew for each attempt, repeated with growing, random pauses while the deadline
+ * lasts. Not repeated: what the store may have acted on and must not act on twice.
+ */
+#include "s3_int.h"
+
+#include <stdlib.h>
+
+#define DEADLINE_MS 20000u
+#define ATTEMPT_MS 10000u
+
+/* ---- breaker ---- */
+
+#define FAILURES_MAX 5u
+#define CLOSED_MS 1000u
+
+bool s3_breaker_lets_through(struct s3_breaker *breaker, uint64_t now_ms)
+{
+    uint_fast64_t until = atomic_load(&breaker->closed_until_ms);
+    if (until == 0)
+        return true;
+    /* Whoever moves the time on is the one that tries. */
+    return now_ms >= until && atomic_compare_exchange_strong(&breaker->closed_until_ms, &until, now_ms + CLOSED_MS);
+}
+
+void s3_breaker_report(struct s3_breaker *breaker, bool is_answered, uint64_t now_ms)
+{
+    if (is_answered) {
+        atomic_store(&breaker->failures, 0);
+        atomic_store(&breaker->closed_until_ms, 0);
+    } else if (atomic_fetch_add(&breaker->failures, 1) + 1 >= FAILURES_MAX) {
+        atomic_store(&breaker->closed_until_ms, now_ms + CLOSED_MS);
+    }
+}
+
+/* ---- building ---- */
+
+static void add_field(struct s3_call *call, size_t *n, struct sigv4_request *request, struct slice name,
+                      struct slice value)
+{
+    request->fields[request->field_count++] = (struct sigv4_field){name, value};
+    call->wire_fields[(*n)++] =
+        arena_cstr(&call->arena, arena_format(&call->arena, "%.*s: %.*s", SLICE_ARG(name), SLICE_ARG(value)));
+}
+
+static struct slice payload_hash(struct s3_call *call)
+{
+    if (call->pages != NULL && call->sha256 == NULL)
+        return SLICE(SIGV4_UNSIGNED);
+    char *hash = arena_alloc(&call->arena, SIGV4_HASH_TEXT + 1);
+    if (call->pages != NULL)
+        hex_encode(call->sha256, SIGV4_HASH_TEXT / 2, hash);
+    else
+        sigv4_hash(call->body, hash);
+    return slice_of(hash, SIGV4_HASH_TEXT);
+}
+
+static void sign_fields(struct s3_call *call, struct slice path)
+{
+    struct s3 *s3 = call->s3;
+    struct sigv4_field fields[S3_CALL_FIELDS_MAX];
+    struct sigv4_request request = {.method = slice_from_cstr(call->method),
+                                    .path = path,
+                                    .query = call->query,
+                                    .fields = fields,
+                                    .payload_hash = payload_hash(call)};
+    size_t n = 0;
+    sigv4_format_date(clock_wall_ms(s3->clock), request.date);
+    add_field(call, &n, &request, SLICE("x-amz-date"), slice_from_cstr(request.date));
+    add_field(call, &n, &request, SLICE("x-amz-content-sha256"), request.payload_hash);
+    if (s3->credentials.session_token.len > 0)
+        add_field(call, &n, &request, SLICE("x-amz-security-token"), s3->credentials.session_token);
+    if (call->is_encrypted_here && s3->kms_key.len > 0) {
+        add_field(call, &n, &request, SLICE("x-amz-server-side-encryption"), SLICE("aws:kms"));
+        add_field(call, &n, &request, SLICE("x-amz-server-side-encryption-aws-kms-key-id"), s3->kms_key);
+    }
+    fields[request.field_count++] = (struct sigv4_field){SLICE("host"), s3->host}; /* libcurl sends it */
+    struct slice value = sigv4_authorize(&s3->signer, &s3->credentials, &request, &call->arena);
+    call->wire_fields[n++] =
+        arena_cstr(&call->arena, arena_format(&call->arena, "Authorization: %.*s", SLICE_ARG(value)));
+    for (size_t i = 0; i < sizeof(call->fields) / sizeof(call->fields[0]) && call->fields[i] != NULL; i++)
+        call->wire_fields[n++] = call->fields[i];
+    call->wire_fields[n] = NULL;
+}
+
+static void build(struct s3_call *call)
+{
+    const struct s3 *s3 = call->s3;
+    struct slice path = call->is_of_bucket
+                            ? s3->bucket_path
+                            : arena_format(&call->arena, "%.*s%.*s", SLICE_ARG(s3->path_prefix), SLICE_ARG(call->path));
+    struct slice url = arena_format(&call->arena, "%.*s://%.*s%.*s%s%.*s", SLICE_ARG(s3->scheme), SLICE_ARG(s3->host),
+                                    SLICE_ARG(path), call->query.len > 0 ? "?" : "", SLICE_ARG(call->query));
+    sign_fields(call, path);
+    call->exchange = (struct http_exchange){.method = call->method,
+                                            .url = arena_cstr(&call->arena, url),
+                                            .fields = call->wire_fields,
+                                            .body = call->body,
+                                            .pages = call->pages,
+                                            .timeout_ms = call->timeout_ms,
+                                            .answer_max = call->answer_max,
+                                            .arena = &call->arena};
+}
+
+/* ---- attempts ---- */
+
+static bool is_worth_repeating(unsigned status)
+{
+    return status == 408 || status == 409 || status == 429 || status == 500 || status == 502 || status == 503 ||
+           status == 504;
+}
+
+/* Full jitter, from a few delays that the loop knows. A store that names a time is given it. */
+static uint64_t pause_before_next(const struct s3_call *call)
+{
+    static const uint64_t pauses[] = {50, 100, 200, 400, 800, 1600, 3200};
+    struct slice after;
+    uint64_t seconds;
+    if (http_exchange_field(&call->exchange, SLICE("retry-after"), &after) && slice_parse_u64(after, &seconds) == OK &&
+        seconds > 0 && seconds <= DEADLINE_MS / 1000)
+        return seconds <= 1 ? 1000 : seconds <= 3 ? 3200 : 10000;
+    uint8_t dice;
+    random_bytes(&dice, sizeof(dice));
+    size_t highest = call->attempt < 6 ? call->attempt : 6;
+    return pauses[dice % (highest + 1)];
+}
+
+static void attempt(struct s3_call *call);
+
+static void on_pause_over(struct timer *timer)
+{
+    attempt((struct s3_call *)(void *)((char *)timer - offsetof(struct s3_call, timer)));
+}
+
+static bool may_repeat(struct s3_call *call, enum result r)
+{
+    bool is_refused = r == OK && is_worth_repeating(call->exchange.status);
+    bool is_in_doubt = (r == UNAVAILABLE && call->exchange.was_sent) || (r == OK && call->exchange.status == 500);
+    if (r != UNAVAILABLE && !is_refused)
+        return false;
+    if (is_in_doubt && call->is_unrepeatable)
+        return false;
+    call->was_doubtful = call->was_doubtful || is_in_doubt;
+    return true;
+}
+
+static void on_answer(void *data, enum result r)
+{
+    struct s3_call *call = data;
+    uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
+    s3_breaker_report(&call->s3->breaker, r != UNAVAILABLE, now_ms);
+    if (may_repeat(call, r)) {
+        uint64_t pause_ms = pause_before_next(call);
+        if (now_ms + pause_ms < call->deadline_ms) {
+            if (call->download != NULL)
+                http_download_close(call->download);
+            call->download = NULL;
+            call->attempt++;
+            timer_start(call->done.loop, &call->timer, pause_ms, on_pause_over);
+            return;
+        }
+    }
+    call->finish(call, r);
+}
+
+static void attempt(struct s3_call *call)
+{
+    struct done done = {on_answer, call, call->done.loop};
+    if (call->attempt > 0 && !s3_breaker_lets_through(&call->s3->breaker, clock_monotonic_ms(call->s3->clock))) {
+        call->exchange.status = 0;
+        call->finish(call, UNAVAILABLE);
+        return;
+    }
+    build(call);
+    enum result r = call->is_stream ? http_client_open(call->s3->http, &call->exchange, &call->download, done)
+                                    : http_client_perform(call->s3->http, &call->exchange, done);
+    if (r != PENDING)
+        call->finish(call, r);
+}
+
+enum result s3_call_start(struct s3_call *call)
+{
+    uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
+    if (!s3_breaker_lets_through(&call->s3->breaker, now_ms))
+        return UNAVAILABLE;
+    call->deadline_ms = now_ms + (call->timeout_ms > DEADLINE_MS ? call->timeout_ms : DEADLINE_MS);
+    attempt(call);
+    return PENDING;
+}
+
+/* ---- operations ---- */
+
+void *s3_operation_new(size_t bytes, struct s3 *s3, const char *method, struct slice path, struct done done)
+{
+    struct s3_call *call = xcalloc(1, bytes);
+    call->s3 = s3;
+    call->method = method;
+    call->path = path;
+    call->done = done;
+    call->timeout_ms = ATTEMPT_MS;
+    call->answer_max = 64 * 1024;
+    arena_init(&call->arena);
+    return call;
+}
+
+void s3_operation_end(struct s3_call *call, enum result r)
+{
+    struct done done = call->done;
+    arena_done(&call->arena);
+    free(call);
+    done_call(done, r);
+}
+
+enum result s3_operation_start(struct s3_call *call)
+{
+    enum result r = s3_call_start(call);
+    if (r != PENDING) {
+        arena_done(&call->arena);
+        free(call);
+    }
+    return r;
+}
+
+enum result s3_result_of(const struct s3_call *call)
+{
+    struct slice code = s3_element(call->exchange.answer, "Code");
+    switch (call->exchange.status) {
+    case 404:
+        return NOT_FOUND;
+    case 412:
+        return CONFLICT;
+    case 416:
+        return RANGE;
+    case 403:
+        return slice_equal(code, SLICE("QuotaExceeded")) ? QUOTA : UNAVAILABLE;
+    case 507:
+        return QUOTA;
+    default:
+        return is_worth_repeating(call->exchange.status) || call->exchange.status >= 500 ? UNAVAILABLE : IO;
+    }
+}
+
+struct slice s3_element(struct slice xml, const char *name)
+{
+    size_t len = strlen(name);
+    struct slice rest = xml;
+    struct slice before;
+    while (slice_split(rest, '<', &before, &rest)) {
+        if (rest.len <= len || memcmp(rest.ptr, name, len) != 0 || rest.ptr[len] != '>')
+            continue;
+        struct slice text = slice_from(rest, len + 1);
+        struct slice after;
+        return slice_split(text, '<', &text, &after) ? text : SLICE_EMPTY;
+    }
+    return SLICE_EMPTY;
+}
+
+struct slice s3_query(struct arena *arena, struct slice query, const char *name, struct slice value)
+{
+    struct strbuf text;
+    strbuf_init(&text, 16384);
+    strbuf_append(&text, query);
+    strbuf_append_format(&text, "%s%s=", query.len > 0 ? "&" : "", name);
+    strbuf_append_percent_encoded(&text, value);
+    struct slice result = arena_copy(arena, strbuf_slice(&text));
+    strbuf_done(&text);
+    return result;
+}

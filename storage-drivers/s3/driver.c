@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The S3 driver: opened from the configuration, and its table of members. Nothing of it blocks but open.
+ */
+#include "s3_int.h"
+
+#include <stdlib.h>
+
+#define CONNECT_MS 3000u
+#define STALL_S 15u
+#define CONNECTIONS_KEPT 128u
+#define PARTS_MAX 10000u
+#define OBJECT_BYTES_MAX (5ull << 40)
+
+/* ---- where the store is ---- */
+
+struct place {
+    struct slice scheme;
+    struct slice host;
+};
+
+/* "https://host:port/": the configuration saw to its form. */
+static struct place parse_endpoint(struct arena *arena, const char *text)
+{
+    struct place place = {SLICE("https"), SLICE_EMPTY};
+    struct slice url = arena_copy(arena, slice_from_cstr(text));
+    if (slice_has_prefix(url, SLICE("http://")))
+        place.scheme = SLICE("http");
+    place.host = slice_from(url, place.scheme.len + 3);
+    while (slice_has_suffix(place.host, SLICE("/")))
+        place.host.len--;
+    return place;
+}
+
+static struct slice name_host(struct arena *arena, struct slice host, const char *bucket, bool is_path_style)
+{
+    return is_path_style ? host : arena_format(arena, "%s.%.*s", bucket, SLICE_ARG(host));
+}
+
+static void set_place(struct s3 *s3, const struct config *config)
+{
+    struct arena *arena = &s3->arena;
+    const char *bucket = config->storage.s3.bucket;
+    bool is_path_style = config->storage.s3.path_style;
+    struct slice amazon = arena_format(arena, "https://s3.%s.amazonaws.com", config->storage.s3.region);
+    const char *endpoint =
+        config->storage.s3.endpoint != NULL ? config->storage.s3.endpoint : arena_cstr(arena, amazon);
+    struct place inside = parse_endpoint(arena, endpoint);
+    struct place outside = inside;
+    if (config->storage.s3.external_endpoint != NULL)
+        outside = parse_endpoint(arena, config->storage.s3.external_endpoint);
+    s3->scheme = inside.scheme;
+    s3->host = name_host(arena, inside.host, bucket, is_path_style);
+    s3->public_scheme = outside.scheme;
+    s3->public_host = name_host(arena, outside.host, bucket, is_path_style);
+    s3->is_google = slice_equal(inside.host, SLICE("storage.googleapis.com"));
+    if (config->storage.s3.prefix != NULL)
+        s3->key_prefix = arena_format(arena, "%s/", config->storage.s3.prefix);
+    s3->bucket_path = is_path_style ? arena_format(arena, "/%s", bucket) : SLICE("/");
+    s3->path_prefix = arena_format(arena, "%.*s%s%.*s", SLICE_ARG(s3->bucket_path), is_path_style ? "/" : "",
+                                   SLICE_ARG(s3->key_prefix));
+}
+
+/* From the configuration, else from the environment, under the names that all tools of the field know. */
+static enum result set_credentials(struct s3 *s3, const struct config *config, struct strbuf *ret_why)
+{
+    const char *access = config->storage.s3.access_key;
+    const char *secret = config->storage.s3.secret_key.value;
+    const char *token = config->storage.s3.session_token.value;
+    if (access == NULL) {
+        access = getenv("AWS_ACCESS_KEY_ID");
+        secret = getenv("AWS_SECRET_ACCESS_KEY");
+        token = getenv("AWS_SESSION_TOKEN");
+    }
+    if (access == NULL || secret == NULL) {
+        strbuf_append_cstr(ret_why,
+                           "storage.s3: no credentials: set access_key and secret_key, or AWS_ACCESS_KEY_ID and "
+                           "AWS_SECRET_ACCESS_KEY");
+        return INVALID;
+    }
+    s3->credentials.access_key = arena_copy(&s3->arena, slice_from_cstr(access));
+    s3->credentials.secret_key = arena_copy(&s3->arena, slice_from_cstr(secret));
+    s3->credentials.session_token = arena_copy(&s3->arena, slice_from_cstr(token));
+    return OK;
+}
+
+/* ---- life ---- */
+
+static void s3_close(void *self)
+{
+    struct s3 *s3 = self;
+    http_client_free(s3->http);
+    sigv4_signer_done(&s3->signer);
+    arena_done(&s3->arena);
+    free(s3);
+}
+
+static enum result connect_to_store(struct s3 *s3, const struct config *config, struct strbuf *ret_why)
+{
+    struct http_client_settings settings = {
+        .ca_file = config->storage.s3.ca_file == NULL
+                       ? NULL
+                       : arena_cstr(&s3->arena, slice_from_cstr(config->storage.s3.ca_file)),
+        .connect_timeout_ms = CONNECT_MS,
+        .stall_timeout_s = STALL_S,
+        .connections_kept = CONNECTIONS_KEPT,
+    };
+    enum result r = http_client_new(&settings, &s3->http);
+    return r == OK ? s3_probe(s3, ret_why) : r;
+}
+
+static enum result s3_open(const struct config *config, struct pool *pool, struct strbuf *ret_why, void **ret_self)
+{
+    (void)pool;
+    struct s3 *s3 = xcalloc(1, sizeof(*s3));
+    arena_init(&s3->arena);
+    s3->clock = clock_system();
+    s3->part_bytes = config->uploads.part_bytes;
+    s3->kms_key = arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.sse_kms_key));
+    sigv4_signer_init(&s3->signer, arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.region)), SLICE("s3"));
+    set_place(s3, config);
+    enum result r = set_credentials(s3, config, ret_why);
+    if (r == OK)
+        r = connect_to_store(s3, config, ret_why);
+    if (r != OK) {
+        s3_close(s3);
+        return r;
+    }
+    *ret_self = s3;
+    return OK;
+}
+
+static struct storage_capabilities s3_capabilities(const void *self)
+{
+    const struct s3 *s3 = self;
+    return (struct storage_capabilities){
+        .can_presign = true,
+        .can_put_if_match = s3->can_swap,
+        .part_bytes = s3->part_bytes,
+        .parts_max = PARTS_MAX,
+        .object_bytes_max = OBJECT_BYTES_MAX,
+    };
+}
+
+const struct storage_driver s3_driver = {
+    .name = "s3",
+    .open = s3_open,
+    .close = s3_close,
+    .capabilities = s3_capabilities,
+    .check = s3_check,
+    .stat = s3_stat,
+    .get = s3_get,
+    .put = s3_put,
+    .put_pages = s3_put_pages,
+    .put_if_match = s3_put_if_match,
+    .delete = s3_delete,
+    .list = s3_list,
+    .open_read = s3_open_read,
+    .read = s3_read,
+    .close_read = s3_close_read,
+    .presign = s3_presign,
+    .multipart_begin = s3_multipart_begin,
+    .multipart_put = s3_multipart_put,
+    .multipart_sync = s3_multipart_sync,
+    .multipart_complete = s3_multipart_complete,
+    .multipart_abort = s3_multipart_abort,
+};

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Objects in parts. A part is durable when the store has answered; a repeated complete is answered as the first.
+ */
+#include "s3_int.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define COMPLETE_BYTES_MAX (4u * 1024u * 1024u)
+
+static struct slice query_of(struct arena *arena, const struct storage_multipart *multipart)
+{
+    return s3_query(arena, SLICE_EMPTY, "uploadId", slice_from_cstr(multipart->id));
+}
+
+/* With an empty one a request would be about the whole object. */
+static bool is_identified(const struct storage_multipart *multipart)
+{
+    return multipart->id[0] != '\0';
+}
+
+/* ---- begin ---- */
+
+struct begin_op {
+    struct s3_call call;
+    struct storage_multipart *ret_multipart;
+};
+
+static void finish_begin(struct s3_call *call, enum result r)
+{
+    struct begin_op *op = (struct begin_op *)call;
+    struct slice id = s3_element(call->exchange.answer, "UploadId");
+    if (r == OK && call->exchange.status != 200)
+        r = s3_result_of(call);
+    if (r == OK && (id.len == 0 || id.len > STORAGE_MULTIPART_ID_MAX))
+        r = CORRUPT;
+    if (r == OK) {
+        memcpy(op->ret_multipart->id, id.ptr, id.len);
+        op->ret_multipart->id[id.len] = '\0';
+    }
+    s3_operation_end(call, r);
+}
+
+enum result s3_multipart_begin(void *self, struct slice path, struct storage_multipart *ret_multipart, struct done done)
+{
+    struct begin_op *op = s3_operation_new(sizeof(*op), self, "POST", path, done);
+    op->call.finish = finish_begin;
+    op->call.query = SLICE("uploads=");
+    op->call.is_encrypted_here = true;
+    op->call.is_unrepeatable = true; /* each makes another upload */
+    op->ret_multipart = ret_multipart;
+    return s3_operation_start(&op->call);
+}
+
+/* ---- put ---- */
+
+struct part_op {
+    struct s3_call call;
+    struct storage_part *part;
+};
+
+static void finish_part(struct s3_call *call, enum result r)
+{
+    struct part_op *op = (struct part_op *)call;
+    struct slice etag;
+    if (r == OK && call->exchange.status != 200)
+        r = s3_result_of(call);
+    if (r == OK && (!http_exchange_field(&call->exchange, SLICE("etag"), &etag) || etag.len > STORAGE_ETAG_MAX))
+        r = CORRUPT;
+    if (r == OK) {
+        memcpy(op->part->etag, etag.ptr, etag.len);
+        op->part->etag[etag.len] = '\0';
+    }
+    s3_operation_end(call, r);
+}
+
+enum result s3_multipart_put(void *self, struct slice path, const struct storage_multipart *multipart,
+                             const struct page *pages, struct storage_part *part, struct done done)
+{
+    if (!is_identified(multipart))
+        return NOT_FOUND;
+    struct part_op *op = s3_operation_new(sizeof(*op), self, "PUT", path, done);
+    struct arena *arena = &op->call.arena;
+    op->call.finish = finish_part;
+    op->call.pages = pages;
+    op->call.timeout_ms = S3_PART_MS;
+    op->part = part;
+    struct slice query = s3_query(arena, SLICE_EMPTY, "partNumber", arena_format(arena, "%" PRIu32, part->number));
+    op->call.query = s3_query(arena, query, "uploadId", slice_from_cstr(multipart->id));
+    return s3_operation_start(&op->call);
+}
+
+enum result s3_multipart_sync(void *self, struct slice path, const struct storage_multipart *multipart,
+                              struct done done)
+{
+    (void)self;
+    (void)path;
+    (void)multipart;
+    (void)done;
+    return OK;
+}
+
+/* ---- is it there? ---- */
+
+static void finish_ask(struct s3_call *call, enum result r)
+{
+    if (r == OK && call->exchange.status != 200)
+        r = s3_result_of(call);
+    s3_operation_end(call, r);
+}
+
+/* NOT_FOUND: it was completed, aborted, or never begun. */
+static enum result ask_for_upload(struct s3 *s3, struct slice path, struct slice query, struct done done)
+{
+    struct s3_call *call = s3_operation_new(sizeof(*call), s3, "GET", path, done);
+    call->finish = finish_ask;
+    call->query = arena_format(&call->arena, "max-parts=1&%.*s", SLICE_ARG(query));
+    return s3_operation_start(call);
+}
+
+/* ---- complete ----
+ *
+ * Whether an answer is lost or a failure (Ceph answers 500 also for an upload that is gone): the object is looked for,
+ * then the upload, and while that stands it is completed again. */
+
+#define COMPLETES_MAX 5u
+
+struct complete_op {
+    struct s3_call call;
+    uint64_t size;
+    unsigned times;
+    struct storage_object object;
+};
+
+static void on_upload_asked(void *data, enum result r)
+{
+    struct complete_op *op = data;
+    if (r == OK)
+        r = ++op->times < COMPLETES_MAX ? s3_call_start(&op->call) : UNAVAILABLE;
+    if (r != PENDING)
+        s3_operation_end(&op->call, r);
+}
+
+static void on_described(void *data, enum result r)
+{
+    struct complete_op *op = data;
+    bool is_there = r == OK && op->object.size == op->size;
+    if (is_there)
+        r = OK;
+    else if (r == OK || r == NOT_FOUND)
+        r = ask_for_upload(op->call.s3, op->call.path, op->call.query,
+                           (struct done){on_upload_asked, op, op->call.done.loop});
+    if (r != PENDING)
+        s3_operation_end(&op->call, r);
+}
+
+static enum result result_of_complete(const struct s3_call *call)
+{
+    struct slice code = s3_element(call->exchange.answer, "Code");
+    bool is_error = call->exchange.status != 200 || code.len > 0; /* it may turn out wrong after a 200 */
+    if (!is_error)
+        return OK;
+    if (slice_equal(code, SLICE("InvalidPart")) || slice_equal(code, SLICE("InvalidPartOrder")))
+        return CORRUPT;
+    if (slice_equal(code, SLICE("EntityTooSmall")))
+        return INVALID;
+    return call->exchange.status == 200 ? UNAVAILABLE : s3_result_of(call);
+}
+
+static void finish_complete(struct s3_call *call, enum result r)
+{
+    struct complete_op *op = (struct complete_op *)call;
+    if (r == OK)
+        r = result_of_complete(call);
+    if (r == NOT_FOUND || (r == UNAVAILABLE && call->exchange.was_sent))
+        r = s3_stat(call->s3, call->path, &op->object, (struct done){on_described, op, call->done.loop});
+    if (r != PENDING)
+        s3_operation_end(call, r);
+}
+
+static struct slice list_of_parts(struct arena *arena, const struct storage_part *parts, size_t count)
+{
+    struct strbuf text;
+    strbuf_init(&text, COMPLETE_BYTES_MAX);
+    strbuf_append_cstr(&text, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (size_t i = 0; i < count; i++)
+        strbuf_append_format(&text, "<Part><PartNumber>%" PRIu32 "</PartNumber><ETag>%s</ETag></Part>", parts[i].number,
+                             parts[i].etag);
+    strbuf_append_cstr(&text, "</CompleteMultipartUpload>");
+    struct slice result = arena_copy(arena, strbuf_slice(&text));
+    strbuf_done(&text);
+    return result;
+}
+
+enum result s3_multipart_complete(void *self, struct slice path, const struct storage_multipart *multipart,
+                                  const struct storage_part *parts, size_t part_count, uint64_t size, unsigned flags,
+                                  struct done done)
+{
+    (void)flags;
+    if (!is_identified(multipart))
+        return NOT_FOUND;
+    struct complete_op *op = s3_operation_new(sizeof(*op), self, "POST", path, done);
+    op->call.finish = finish_complete;
+    op->call.query = query_of(&op->call.arena, multipart);
+    op->call.body = list_of_parts(&op->call.arena, parts, part_count);
+    op->call.timeout_ms = S3_PART_MS;
+    op->call.is_unrepeatable = true;
+    op->size = size;
+    return s3_operation_start(&op->call);
+}
+
+/* ---- abort ---- */
+
+static void finish_abort(struct s3_call *call, enum result r)
+{
+    if (r == OK && call->exchange.status != 204 && call->exchange.status != 200)
+        r = s3_result_of(call);
+    s3_operation_end(call, r == NOT_FOUND ? OK : r);
+}
+
+enum result s3_multipart_abort(void *self, struct slice path, const struct storage_multipart *multipart,
+                               struct done done)
+{
+    if (!is_identified(multipart))
+        return OK;
+    struct s3_call *call = s3_operation_new(sizeof(*call), self, "DELETE", path, done);
+    call->finish = finish_abort;
+    call->query = query_of(&call->arena, multipart);
+    return s3_operation_start(call);
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Whole objects: stat, get, put, delete, and whether the bucket is there.
+ */
+#include "s3_int.h"
+
+#include <stdlib.h>
+
+#include <time.h>
+
+#define IS_DONE(status) ((status) >= 200 && (status) < 300)
+
+/* ---- what an answer says of an object ---- */
+
+static void copy_etag(struct slice etag, char out[STORAGE_ETAG_MAX + 1])
+{
+    if (etag.len >= 2 && etag.ptr[0] == '"' && etag.ptr[etag.len - 1] == '"')
+        etag = slice_of(etag.ptr + 1, etag.len - 2);
+    size_t n = etag.len < STORAGE_ETAG_MAX ? etag.len : STORAGE_ETAG_MAX;
+    memcpy(out, etag.ptr, n);
+    out[n] = '\0';
+}
+
+/* "bytes 0-9/1234": of the whole; else the length of the answer. */
+static enum result size_of(const struct http_exchange *exchange, uint64_t *ret_size)
+{
+    struct slice value;
+    struct slice range;
+    if (http_exchange_field(exchange, SLICE("content-range"), &value) && slice_split(value, '/', &range, &value))
+        return slice_parse_u64(value, ret_size);
+    if (!http_exchange_field(exchange, SLICE("content-length"), &value))
+        return INVALID;
+    return slice_parse_u64(value, ret_size);
+}
+
+/* RFC 9110, 5.6.7: an IMF-fixdate. */
+static uint64_t time_of(struct slice text)
+{
+    char date[64];
+    struct tm tm = {0};
+    if (text.len >= sizeof(date))
+        return 0;
+    memcpy(date, text.ptr, text.len);
+    date[text.len] = '\0';
+    if (strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &tm) == NULL)
+        return 0;
+    return (uint64_t)timegm(&tm) * 1000;
+}
+
+enum result s3_object_of(const struct http_exchange *exchange, struct storage_object *ret_object)
+{
+    struct storage_object object = {0};
+    struct slice value;
+    enum result r = size_of(exchange, &object.size);
+    if (r != OK)
+        return r;
+    if (http_exchange_field(exchange, SLICE("last-modified"), &value))
+        object.modified_ms = time_of(value);
+    if (http_exchange_field(exchange, SLICE("etag"), &value))
+        copy_etag(value, object.etag);
+    *ret_object = object;
+    return OK;
+}
+
+/* ---- stat ---- */
+
+struct stat_op {
+    struct s3_call call;
+    struct storage_object *ret_object;
+};
+
+static void finish_stat(struct s3_call *call, enum result r)
+{
+    struct stat_op *op = (struct stat_op *)call;
+    struct storage_object object;
+    if (r == OK && !IS_DONE(call->exchange.status))
+        r = s3_result_of(call);
+    if (r == OK)
+        r = s3_object_of(&call->exchange, &object);
+    if (r == OK)
+        *op->ret_object = object;
+    s3_operation_end(call, r);
+}
+
+enum result s3_stat(void *self, struct slice path, struct storage_object *ret_object, struct done done)
+{
+    struct stat_op *op = s3_operation_new(sizeof(*op), self, "HEAD", path, done);
+    op->call.finish = finish_stat;
+    op->ret_object = ret_object;
+    return s3_operation_start(&op->call);
+}
+
+/* ---- get ---- */
+
+struct get_op {
+    struct s3_call call;
+    size_t max_bytes;
+    struct arena *arena;
+    struct slice *ret_bytes;
+    struct storage_object *ret_object;
+};
+
+static void finish_get(struct s3_call *call, enum result r)
+{
+    struct get_op *op = (struct get_op *)call;
+    struct storage_object object;
+    if (r == OK && !IS_DONE(call->exchange.status))
+        r = s3_result_of(call);
+    if (r == OK)
+        r = call->exchange.answer.len > op->max_bytes ? TOO_LARGE : s3_object_of(&call->exchange, &object);
+    if (r == OK) {
+        *op->ret_bytes = arena_copy(op->arena, call->exchange.answer);
+        if (op->ret_object != NULL)
+            *op->ret_object = object;
+    }
+    s3_operation_end(call, r);
+}
+
+enum result s3_get(void *self, struct slice path, size_t max_bytes, struct arena *arena, struct slice *ret_bytes,
+                   struct storage_object *ret_object, struct done done)
+{
+    struct get_op *op = s3_operation_new(sizeof(*op), self, "GET", path, done);
+    op->call.finish = finish_get;
+    op->max_bytes = max_bytes;
+    if (max_bytes > op->call.answer_max) /* else an error's text would not fit */
+        op->call.answer_max = max_bytes;
+    op->arena = arena;
+    op->ret_bytes = ret_bytes;
+    op->ret_object = ret_object;
+    return s3_operation_start(&op->call);
+}
+
+/* ---- put ---- */
+
+struct put_op {
+    struct s3_call call;
+    enum result refused;   /* what 412 means */
+    struct slice expected; /* the etag of a swap; else empty */
+    enum result outcome;   /* of the write, before it was looked at */
+    struct slice written;  /* what is there after a write in doubt */
+    struct storage_object object;
+};
+
+/* With our bytes in it, a write in doubt was ours, or as good as ours: the caller may tell by a nonce in them. */
+static void on_read_back(void *data, enum result r)
+{
+    struct put_op *op = data;
+    bool is_swap = op->refused == CONFLICT;
+    bool has_our_bytes = r == OK && op->call.was_doubtful && slice_equal(op->written, op->call.body);
+    bool is_another = r == TOO_LARGE || !slice_equal(slice_from_cstr(op->object.etag), op->expected);
+    if (has_our_bytes)
+        r = OK;
+    else if (r == NOT_FOUND)
+        r = is_swap ? NOT_FOUND : op->outcome;
+    else if (r == OK || r == TOO_LARGE)
+        r = is_another || op->outcome == op->refused ? op->refused : UNAVAILABLE;
+    else
+        r = UNAVAILABLE;
+    s3_operation_end(&op->call, r);
+}
+
+static enum result read_back(struct put_op *op, enum result outcome)
+{
+    struct s3_call *call = &op->call;
+    op->outcome = outcome;
+    if (call->pages != NULL) /* its path is its digest */
+        return outcome;
+    return s3_get(call->s3, call->path, call->body.len, &call->arena, &op->written, &op->object,
+                  (struct done){on_read_back, op, call->done.loop});
+}
+
+/* Of a swap "refused" must be told from "gone", and what became of it when the store broke down over it. */
+static bool must_be_looked_at(const struct put_op *op, enum result r)
+{
+    if (op->refused == CONFLICT)
+        return r == CONFLICT || r == UNAVAILABLE;
+    return r == EXISTS && op->call.was_doubtful;
+}
+
+static void finish_put(struct s3_call *call, enum result r)
+{
+    struct put_op *op = (struct put_op *)call;
+    call->was_doubtful = call->was_doubtful || (r == UNAVAILABLE && call->exchange.was_sent) ||
+                         (r == OK && call->exchange.status >= 500);
+    if (r == OK && !IS_DONE(call->exchange.status))
+        r = call->exchange.status == 412   ? op->refused
+            : call->exchange.status == 400 ? INVALID /* not the bytes of their digest */
+                                           : s3_result_of(call);
+    if (must_be_looked_at(op, r))
+        r = read_back(op, r);
+    if (r != PENDING)
+        s3_operation_end(call, r);
+}
+
+static struct put_op *new_put(struct s3 *s3, struct slice path, unsigned flags, struct done done)
+{
+    struct put_op *op = s3_operation_new(sizeof(*op), s3, "PUT", path, done);
+    op->call.finish = finish_put;
+    op->call.is_encrypted_here = true;
+    op->refused = EXISTS;
+    if (flags & STORAGE_PUT_CREATE_ONLY)
+        op->call.fields[0] = s3->is_google ? "x-goog-if-generation-match: 0" : "If-None-Match: *";
+    return op;
+}
+
+enum result s3_put(void *self, struct slice path, struct slice bytes, unsigned flags, struct done done)
+{
+    struct put_op *op = new_put(self, path, flags, done);
+    op->call.body = bytes;
+    return s3_operation_start(&op->call);
+}
+
+enum result s3_put_pages(void *self, struct slice path, const struct page *pages, uint64_t size, const uint8_t *sha256,
+                         unsigned flags, struct done done)
+{
+    struct put_op *op = new_put(self, path, flags, done);
+    (void)size;
+    op->call.pages = pages;
+    op->call.sha256 = sha256;
+    op->call.timeout_ms = S3_PART_MS;
+    return s3_operation_start(&op->call);
+}
+
+enum result s3_put_if_match(void *self, struct slice path, struct slice bytes, struct slice etag, struct done done)
+{
+    struct s3 *s3 = self;
+    struct put_op *op = s3_operation_new(sizeof(*op), s3, "PUT", path, done);
+    op->call.finish = finish_put;
+    op->call.body = bytes;
+    op->call.is_encrypted_here = true;
+    op->call.is_unrepeatable = true;
+    op->refused = CONFLICT;
+    op->expected = etag;
+    const char *quote = s3->has_bare_etags ? "" : "\"";
+    struct slice named = etag.len == 0 ? SLICE("none") : etag;
+    op->call.fields[0] = arena_cstr(
+        &op->call.arena, arena_format(&op->call.arena, "If-Match: %s%.*s%s", quote, SLICE_ARG(named), quote));
+    return s3_operation_start(&op->call);
+}
+
+/* ---- delete: the store does not say whether there was something, so it is asked before ---- */
+
+struct delete_op {
+    struct s3_call call;
+    bool is_asked;
+};
+
+static void finish_delete(struct s3_call *call, enum result r)
+{
+    struct delete_op *op = (struct delete_op *)call;
+    if (r == OK && !IS_DONE(call->exchange.status))
+        r = s3_result_of(call);
+    if (r == OK && !op->is_asked) {
+        op->is_asked = true;
+        call->method = "DELETE";
+        r = s3_call_start(call);
+        if (r == PENDING)
+            return;
+    }
+    s3_operation_end(call, r);
+}
+
+enum result s3_delete(void *self, struct slice path, struct done done)
+{
+    struct delete_op *op = s3_operation_new(sizeof(*op), self, "HEAD", path, done);
+    op->call.finish = finish_delete;
+    return s3_operation_start(&op->call);
+}
+
+/* ---- check ---- */
+
+static void finish_check(struct s3_call *call, enum result r)
+{
+    if (r == OK && !IS_DONE(call->exchange.status))
+        r = s3_result_of(call);
+    s3_operation_end(call, r);
+}
+
+enum result s3_check(void *self, struct done done)
+{
+    struct s3_call *call = s3_operation_new(sizeof(*call), self, "HEAD", SLICE_EMPTY, done);
+    call->finish = finish_check;
+    call->is_of_bucket = true;
+    return s3_operation_start(call);
+}

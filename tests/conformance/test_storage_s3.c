@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The S3 driver keeps the contract of storage_driver.h against a real store, named by MINATO_TESTS_S3_ENDPOINT,
+ * _BUCKET, _ACCESS_KEY and _SECRET_KEY: the phase `s3` of tests/run.sh starts one. Without them it fails.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "storage-drivers/s3/s3.h"
+#include "storage_driver_suite.h"
+
+#define PART_BYTES (5u << 20) /* the smallest that stores take */
+
+struct place {
+    struct config config;
+    char prefix[64]; /* of one test */
+    unsigned tests;
+};
+
+static void name_place(struct place *place)
+{
+    (void)snprintf(place->prefix, sizeof(place->prefix), "suite/%ld-%u", (long)getpid(), place->tests++);
+    place->config.storage.s3.prefix = place->prefix;
+}
+
+static size_t leave_place(void *data)
+{
+    name_place(data);
+    return 0;
+}
+
+static struct storage *open_place(void *data, struct pool *pool)
+{
+    struct place *place = data;
+    struct strbuf why;
+    void *self;
+    strbuf_init(&why, 4096);
+    if (s3_driver.open(&place->config, pool, &why, &self) != OK) {
+        (void)fprintf(stderr, "%s\n", why.ptr);
+        abort();
+    }
+    strbuf_done(&why);
+    return storage_wrap(&s3_driver, self, NULL);
+}
+
+static void close_place(void *data, struct storage *storage)
+{
+    (void)data;
+    storage_close(storage);
+}
+
+static char *variable(const char *name)
+{
+    char *value = getenv(name);
+    if (value == NULL) {
+        (void)fprintf(stderr, "%s is not set: this is run by tests/run.sh --only s3\n", name);
+        exit(1);
+    }
+    return value;
+}
+
+int main(void)
+{
+    struct place place = {0};
+    place.config.storage.s3.endpoint = variable("MINATO_TESTS_S3_ENDPOINT");
+    place.config.storage.s3.bucket = variable("MINATO_TESTS_S3_BUCKET");
+    place.config.storage.s3.access_key = variable("MINATO_TESTS_S3_ACCESS_KEY");
+    place.config.storage.s3.secret_key.value = variable("MINATO_TESTS_S3_SECRET_KEY");
+    place.config.storage.s3.region = (char[]){"us-east-1"};
+    name_place(&place);
+    place.config.storage.s3.path_style = true;
+    place.config.uploads.part_bytes = PART_BYTES;
+    struct storage_subject subject = {.name = "s3",
+                                      .data = &place,
+                                      .open = open_place,
+                                      .close = close_place,
+                                      .dispose = leave_place,
+                                      .can_restart = true,
+                                      .has_etags_of_content = true,
+                                      .needs_all_parts = true};
+    return storage_driver_suite_run(&subject);
+}

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Ceph RADOS gateway with its monitor and one OSD in memory, from Debian's packages: an S3 store for tests.
+
+    with Ceph() as store:
+        store.endpoint, store.bucket, store.access_key, store.secret_key
+"""
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+import minato
+
+CONFIGURATION = """[global]
+fsid = {fsid}
+mon host = v1:127.0.0.1:{mon_port}
+public addr = 127.0.0.1
+ms bind ipv6 = false
+ms bind msgr2 = false
+auth cluster required = none
+auth service required = none
+auth client required = none
+client mount timeout = 20
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 1
+osd pool default pg autoscale mode = off
+mon allow pool size one = true
+osd crush chooseleaf type = 0
+mon data avail warn = 1
+mon data avail crit = 0
+paxos propose interval = 0.05
+paxos min wait = 0.01
+run dir = {home}
+log file = {home}/$name.log
+admin socket = {home}/$name.asok
+pid file = {home}/$name.pid
+mon data = {home}/mon
+osd data = {home}/osd
+osd objectstore = memstore
+memstore device bytes = 4G
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
+rgw thread pool size = 64
+rgw gc obj min wait = 5
+rgw gc processor period = 5
+rgw gc processor max time = 5
+"""
+
+
+class Ceph:
+    """Three processes of the test's own; what they hold is gone with them."""
+
+    bucket = "minato"
+    access_key = "minatokey"
+    secret_key = "minatosecret"
+
+    def __init__(self):
+        self.home = tempfile.TemporaryDirectory(prefix="minato-ceph-")
+        self.processes = {}
+        self.port = minato.free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        for process in reversed(self.processes.values()):
+            process.kill()
+            process.wait()
+        self.home.cleanup()
+
+    def _run(self, *command, check=True):
+        return subprocess.run(list(map(str, command)), env=self.environment, check=check, capture_output=True, timeout=60)
+
+    def _spawn(self, name, *command):
+        self.processes[name] = subprocess.Popen(list(map(str, command)), env=self.environment, stdin=subprocess.DEVNULL,
+                                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _start(self):
+        home, fsid, mon_port = Path(self.home.name), uuid.uuid4(), minato.free_port()
+        (home / "mon").mkdir()
+        (home / "osd").mkdir()
+        configuration = home / "ceph.conf"
+        configuration.write_text(CONFIGURATION.format(home=home, fsid=fsid, mon_port=mon_port, port=self.port))
+        self.environment = minato.clean_environment(CEPH_CONF=str(configuration))
+        self._run("monmaptool", "--create", "--clobber", "--addv", "a", f"[v1:127.0.0.1:{mon_port}]", "--fsid", fsid,
+                  home / "monmap")
+        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", home / "monmap")
+        self._spawn("mon", "ceph-mon", "-f", "-i", "a")
+        self._start_osd()
+        self._spawn("rgw", "radosgw", "-f", "-n", "client.rgw")
+        self._run("radosgw-admin", "user", "create", "--uid=minato", "--display-name=minato",
+                  f"--access-key={self.access_key}", f"--secret-key={self.secret_key}")
+        minato.wait_until(self._make_bucket, 60, "the gateway")
+
+    def _start_osd(self):
+        osd = uuid.uuid4()
+        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+        self._run("ceph", "osd", "new", osd, "0")
+        for _ in range(5):  # now and then it says "wrong fsid" and ends at once
+            self._spawn("osd", "ceph-osd", "-f", "-i", "0")
+            try:
+                self.processes["osd"].wait(0.5)
+            except subprocess.TimeoutExpired:
+                return
+
+    def _make_bucket(self):
+        done = self._run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PUT", "--aws-sigv4",
+                         "aws:amz:us-east-1:s3", "-u", f"{self.access_key}:{self.secret_key}", "-H",
+                         "x-amz-content-sha256: UNSIGNED-PAYLOAD", f"{self.endpoint}/{self.bucket}", check=False)
+        return done.stdout == b"200"
+
+    def configuration(self):
+        """The part of minato's configuration that names it."""
+        return {"s3": {"endpoint": self.endpoint, "bucket": self.bucket, "access_key": self.access_key,
+                       "secret_key": self.secret_key}}
