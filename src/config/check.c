@@ -149,11 +149,11 @@ static void trim_external_url(struct config *config)
 
 void config_int_check(struct config_loader *l)
 {
-    check_buffer(l);
     check_addresses(l);
     check_tls(l);
     check_auth(l);
     check_storage(l);
+    check_buffer(l); /* which store is known now */
     check_redirect(l);
     trim_external_url(l->config);
 }

@@ -341,6 +341,10 @@ static void what_replicas_share_is_demanded(void **state)
     assert_refused("storage: {s3: {endpoint: 'http://store'}}\n", NULL,
                    "default: storage.s3.bucket: found no bucket, expected the name of one beside the other keys of "
                    "storage.s3\n");
+    char *two_loops[] = {"MINATO_HTTP_LOOPS=2", NULL};
+    assert_refused(S3_AND_REDIS "uploads: {buffer: 32MiB}\n", two_loops,
+                   "FILE:4: uploads.buffer: found 32MiB for 2 event loops, expected at least 17MiB for each: 1MiB and "
+                   "uploads.part_size (or fewer http.loops)\n");
     assert_refused("index: {redis: {url: 'http://x:secret@y'}}\n", NULL,
                    "FILE:1: index.redis.url: found 17 characters, expected "
                    "redis://[user:password@]host:port[/database], or redis+sentinel://host:port,.../master\n");
