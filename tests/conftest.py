@@ -9,6 +9,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent / name) for name in ("support", "architecture")]
 
+import ceph  # noqa: E402
 import minato  # noqa: E402
 
 collect_ignore = ["support"]
@@ -27,6 +28,17 @@ def pytest_runtest_makereport(item, call):
         for value in getattr(item, "funcargs", {}).values():
             if isinstance(value, minato.Minato):
                 report.longrepr.addsection("server log", value.log_tail(15))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def store_of_servers():
+    """With MINATO_TESTS_STORE=s3 all servers of the tests keep what they are given in a Ceph gateway."""
+    if os.environ.get("MINATO_TESTS_STORE") != "s3":
+        yield
+        return
+    with ceph.Ceph() as minato.STORE:
+        yield
+    minato.STORE = None
 
 
 @pytest.fixture

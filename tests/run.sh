@@ -259,7 +259,7 @@ phase_api() {
     run_pytest api "$root/build/asan/minato" tests/api --ignore tests/api/quickstart.py
     MINATO_TESTS_PROTOCOL=h2 run_pytest api-h2 "$root/build/asan/minato" "${both_protocols[@]}"
 }
-# What the registry does is the same over HTTP/2.
+# What the registry does is the same over HTTP/2, and on S3.
 both_protocols=(tests/api/{push_and_pull,upload_sessions,ranges_and_conditions,manifests,tags,deletes,mounts,referrers}.py
     tests/api/{catalog,conditional_tags,tag_parameters,digests_hold,access,every_route}.py)
 
@@ -271,6 +271,7 @@ phase_adoption() {
 # With Ceph's gateway, which the tests start.
 phase_s3() {
     run_pytest s3 "$root/build/asan/minato" tests/s3
+    MINATO_TESTS_STORE=s3 run_pytest api-s3 "$root/build/asan/minato" "${both_protocols[@]}"
 }
 
 # Each conformance test is a line of the tally.

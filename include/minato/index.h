@@ -51,6 +51,8 @@ typedef uint64_t index_write;
 /* In memory, for one process; any thread. At most `entries_max` values, the least used go first. `metrics` may be NULL.
  */
 struct index *index_new_local(size_t entries_max, struct clock clock, struct metrics *metrics);
+/* Remembers nothing: for a store that other processes write to as well, while no index is shared. */
+struct index *index_new_none(void);
 void index_free(struct index *index); /* accepts NULL */
 
 /* OK: *ret_value. NOT_FOUND: not known here: read the store, then index_fill with *ret_lease (absence is not filled);

@@ -118,8 +118,6 @@ static void check_storage(struct config_loader *l)
     config->storage.driver = arena_cstr(l->arena, SLICE("s3"));
     if (config->http.secret.value == NULL)
         mistake_at(l, "http.secret", "found none with storage.s3, expected one that all replicas share");
-    if (config->redis.url.value == NULL)
-        mistake_at(l, "index.redis.url", "found none with storage.s3, expected the Redis that all replicas share");
 }
 
 static void check_redirect(struct config_loader *l)

@@ -123,7 +123,14 @@ static enum result build_subsystems(struct server *server, struct strbuf *ret_wh
     r = storage_open(config, server->pool, server->metrics, ret_why, &server->storage);
     if (r != OK)
         return r;
-    server->index = index_new_local(INDEX_ENTRIES_MAX, clock, server->metrics);
+    if (config->redis.url.value != NULL) {
+        strbuf_append_cstr(ret_why,
+                           "index.redis: this version has no shared index yet; leave it out, and every look-up "
+                           "reads the store");
+        return UNSUPPORTED;
+    }
+    bool is_ours_alone = storage_capabilities(server->storage).can_rename; /* a folder, locked; buckets are shared */
+    server->index = is_ours_alone ? index_new_local(INDEX_ENTRIES_MAX, clock, server->metrics) : index_new_none();
     r = registry_new(config, server->storage, server->index, server->pool, clock, server->metrics, server->log,
                      &server->registry);
     if (r != OK) {

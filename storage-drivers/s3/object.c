@@ -141,12 +141,13 @@ struct put_op {
     struct storage_object object;
 };
 
-/* With our bytes in it, a write in doubt was ours, or as good as ours: the caller may tell by a nonce in them. */
+/* With our bytes in it, a creation in doubt was ours, or as good as ours: the caller may tell by a nonce in them. Not
+ * so a swap: two may bring the same bytes and only one may win. */
 static void on_read_back(void *data, enum result r)
 {
     struct put_op *op = data;
     bool is_swap = op->refused == CONFLICT;
-    bool has_our_bytes = r == OK && op->call.was_doubtful && slice_equal(op->written, op->call.body);
+    bool has_our_bytes = !is_swap && r == OK && slice_equal(op->written, op->call.body);
     bool is_another = r == TOO_LARGE || !slice_equal(slice_from_cstr(op->object.etag), op->expected);
     if (has_our_bytes)
         r = OK;
@@ -169,11 +170,11 @@ static enum result read_back(struct put_op *op, enum result outcome)
                   (struct done){on_read_back, op, call->done.loop});
 }
 
-/* Of a swap "refused" must be told from "gone", and what became of it when the store broke down over it. */
+/* Of a swap "refused" must be told from "gone". Ceph answers 500 to one that another overtook, which was not made. */
 static bool must_be_looked_at(const struct put_op *op, enum result r)
 {
     if (op->refused == CONFLICT)
-        return r == CONFLICT || r == UNAVAILABLE;
+        return r == CONFLICT || (r == UNAVAILABLE && op->call.exchange.status == 500);
     return r == EXISTS && op->call.was_doubtful;
 }
 

@@ -4,6 +4,7 @@
     with Ceph() as store:
         store.endpoint, store.bucket, store.access_key, store.secret_key
 """
+import hashlib
 import subprocess
 import tempfile
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import minato
 
+SECRET = "0123456789abcdef0123456789abcdef"
 CONFIGURATION = """[global]
 fsid = {fsid}
 mon host = v1:127.0.0.1:{mon_port}
@@ -114,6 +116,15 @@ class Ceph:
                          "aws:amz:us-east-1:s3", "-u", f"{self.access_key}:{self.secret_key}", "-H",
                          "x-amz-content-sha256: UNSIGNED-PAYLOAD", f"{self.endpoint}/{self.bucket}", check=False)
         return done.stdout == b"200"
+
+    def apply(self, config, data):
+        """A server's configuration, with what it would keep in the folder `data` under a prefix of its own here. Bytes go
+        through the server, as most tests read them from it."""
+        prefix = hashlib.sha256(str(data).encode()).hexdigest()[:16]
+        section = {"s3": {**self.configuration()["s3"], "prefix": prefix}}
+        return {**config, "http": {"secret": SECRET, **config.get("http", {})},
+                "storage": {**config.get("storage", {}), **section},
+                "redirect": {"enabled": False, **config.get("redirect", {})}}
 
     def configuration(self):
         """The part of minato's configuration that names it."""

@@ -68,6 +68,10 @@ def digest_of(data, algorithm="sha256"):
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
+# Where servers keep what they are given, if not in their folders (ceph.Ceph): tests/conftest.py sets it.
+STORE = None
+
+
 class Minato:
     """One server process. Its log is self.log_path; self.data is its storage."""
 
@@ -89,11 +93,13 @@ class Minato:
 
     def command(self, port=0):
         arguments = [*map(str, self.prefix), str(self.program), "serve"]
-        if self.config:
+        config = self.config if STORE is None else STORE.apply(self.config, self.data)
+        if config:
             path = self.folder / "minato.yaml"
-            path.write_text(to_yaml(self.config) + "\n")
+            path.write_text(to_yaml(config) + "\n")
             arguments += ["--config", str(path)]
-        return arguments + ["--listen", f"127.0.0.1:{port}", "--data", str(self.data), *self.arguments]
+        arguments += ["--listen", f"127.0.0.1:{port}", *self.arguments]
+        return arguments if "s3" in config.get("storage", {}) else arguments + ["--data", str(self.data)]
 
     def environment(self):
         # A leak is looked for at exit; a report goes to its own file, so that no log line can hide it.

@@ -333,11 +333,9 @@ static void a_bucket_and_redis_make_a_replica(void **state)
 static void what_replicas_share_is_demanded(void **state)
 {
     (void)state;
-    assert_refused(
-        "storage: {s3: {bucket: images, access_key: a}}\n", NULL,
-        "FILE:1: storage.s3.access_key: found one of access_key and secret_key, expected both or neither\n"
-        "default: http.secret: found none with storage.s3, expected one that all replicas share\n"
-        "default: index.redis.url: found none with storage.s3, expected the Redis that all replicas share\n");
+    assert_refused("storage: {s3: {bucket: images, access_key: a}}\n", NULL,
+                   "FILE:1: storage.s3.access_key: found one of access_key and secret_key, expected both or neither\n"
+                   "default: http.secret: found none with storage.s3, expected one that all replicas share\n");
     assert_refused("storage: {s3: {endpoint: 'http://store'}}\n", NULL,
                    "default: storage.s3.bucket: found no bucket, expected the name of one beside the other keys of "
                    "storage.s3\n");
