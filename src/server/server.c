@@ -130,6 +130,10 @@ static enum result build_subsystems(struct server *server, struct strbuf *ret_wh
         return UNSUPPORTED;
     }
     bool is_ours_alone = storage_capabilities(server->storage).can_rename; /* a folder, locked; buckets are shared */
+    if (!is_ours_alone && config->storage.delete_enabled)
+        log_event(server->log, LOG_LEVEL_WARN, "storage.deletes_are_not_coordinated",
+                  FIELD_CSTR("what", "a delete at one replica does not see a push under way at another"),
+                  FIELD_CSTR("next", "going on; with several replicas set storage.delete to false"));
     server->index = is_ours_alone ? index_new_local(INDEX_ENTRIES_MAX, clock, server->metrics) : index_new_none();
     r = registry_new(config, server->storage, server->index, server->pool, clock, server->metrics, server->log,
                      &server->registry);
