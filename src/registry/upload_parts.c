@@ -139,11 +139,12 @@ static bool take_read(struct upload_parts *w)
     return true;
 }
 
+/* A full piece is read beyond without room for the next: the byte behind it seals it, and its own room comes free. */
 static bool start_read(struct upload_parts *w, struct flow *f)
 {
     struct upload_writer *base = &w->writer;
     if (base->is_ended || base->failure != OK || base->read.state != PENDING_IDLE || base->queue.first != NULL ||
-        (needs_piece(w) && w->granted == 0))
+        (filling(w) == NULL && w->granted == 0))
         return false;
     struct done done = registry_int_pending_done(&base->read, &base->gate, f);
     registry_int_pending_started(&base->read, byte_source_read(base->body.source, &base->page, done));

@@ -92,3 +92,16 @@ def test_the_same_url_is_given_again(clients):
     digest = clients[0].push_blob("s3/url", b"cached")
     urls = {client.get(f"/v2/s3/url/blobs/{digest}").header("location") for client in clients for _ in range(3)}
     assert len(urls) <= 2  # two when a window begins meanwhile
+
+
+def test_parts_that_end_where_a_read_ends_do_not_wait_for_room_that_they_hold(clients):
+    """Three parts of 16 MiB do not fit into a loop's share side by side; each read fills a page."""
+    data = os.urandom(40 * MIB)
+    digest = digest_of(data)
+    for _ in range(4):
+        location = path_of(clients[0].begin_upload("s3/aligned"))
+        reply = clients[0].request("PATCH", location, body=data, headers={"Content-Length": str(len(data))})
+        assert reply.status == 202, reply
+        location = path_of(reply.header("location"))
+        reply = clients[0].request("PUT", with_query(location, digest=digest), headers={"Content-Length": "0"})
+        assert reply.status == 201, reply
