@@ -133,10 +133,17 @@ static void on_pause_over(struct timer *timer)
     attempt((struct s3_call *)(void *)((char *)timer - offsetof(struct s3_call, timer)));
 }
 
+/* A gateway says 502 or 504 also when the store behind it has done what was asked; 429 and 503 are refusals. */
+static bool leaves_in_doubt(unsigned status)
+{
+    return status == 408 || status == 500 || status == 502 || status == 504;
+}
+
 static bool may_repeat(struct s3_call *call, enum result r)
 {
     bool is_refused = r == OK && is_worth_repeating(call->exchange.status);
-    bool is_in_doubt = (r == UNAVAILABLE && call->exchange.was_sent) || (r == OK && call->exchange.status == 500);
+    bool is_in_doubt =
+        (r == UNAVAILABLE && call->exchange.was_sent) || (r == OK && leaves_in_doubt(call->exchange.status));
     if (r != UNAVAILABLE && !is_refused)
         return false;
     if (is_in_doubt && call->is_unrepeatable)
