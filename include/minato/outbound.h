@@ -21,6 +21,7 @@ struct http_client_settings {
     uint32_t connect_timeout_ms;
     uint32_t stall_timeout_s;  /* an exchange that moves no byte for so long has failed */
     unsigned connections_kept; /* by each loop */
+    bool is_direct;            /* never by the proxy that the environment names */
 };
 
 /* Start-up. `settings` is copied. */

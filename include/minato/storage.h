@@ -19,6 +19,8 @@ enum result storage_open(const struct config *config, struct pool *pool, struct 
                          struct strbuf *ret_why, struct storage **ret_storage) NODISCARD;
 /* The same around a driver that is already open (tests). Takes over `self`. */
 struct storage *storage_wrap(const struct storage_driver *driver, void *self, struct metrics *metrics);
+/* Begins what the driver does by itself: on `loop`, which does not run yet. Logs. `loop` and `log` outlive it. */
+void storage_start(struct storage *storage, struct loop *loop, struct log *log);
 void storage_close(struct storage *storage); /* no call outstanding; accepts NULL */
 struct storage_capabilities storage_capabilities(const struct storage *storage);
 

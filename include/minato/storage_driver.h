@@ -78,6 +78,7 @@ struct storage_validity {
     uint32_t seconds;
 };
 
+struct log;
 struct storage_reader; /* one object opened for reading, at a fixed range */
 
 /* `self` is what open returned. Members marked (optional) may be NULL and then their capability is false. */
@@ -87,7 +88,10 @@ struct storage_driver {
     /* Synchronous, at start-up: checks that the place is usable and ours alone where it must be. On failure writes a
      * sentence for the operator into `ret_why`: what is wrong and what to do. */
     enum result (*open)(const struct config *config, struct pool *pool, struct strbuf *ret_why, void **ret_self);
-    /* No call is outstanding. */
+    /* (optional) Begins what the driver does by itself, on `loop`, and what it has to tell, in `log`; both outlive it.
+     * Once, after open, on the loop's thread or before the loop runs. */
+    void (*start)(void *self, struct loop *loop, struct log *log);
+    /* No call is outstanding and no loop runs. */
     void (*close)(void *self);
     struct storage_capabilities (*capabilities)(const void *self);
     /* Is the store there and writable? For /readyz. */

@@ -191,6 +191,8 @@ static void set_limits(struct http_download *t, const struct http_client_setting
     curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, (long)settings->stall_timeout_s);
     curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
+    if (settings->is_direct)
+        curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
     if (settings->ca_file != NULL)
         curl_easy_setopt(t->easy, CURLOPT_CAINFO, settings->ca_file);
 }

@@ -123,6 +123,7 @@ static enum result build_subsystems(struct server *server, struct strbuf *ret_wh
     r = storage_open(config, server->pool, server->metrics, ret_why, &server->storage);
     if (r != OK)
         return r;
+    storage_start(server->storage, server->loops[0].loop, server->log);
     if (config->redis.url.value != NULL) {
         strbuf_append_cstr(ret_why,
                            "index.redis: this version has no shared index yet; leave it out, and every look-up "

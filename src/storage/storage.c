@@ -50,6 +50,12 @@ struct storage *storage_wrap(const struct storage_driver *driver, void *self, st
     return storage;
 }
 
+void storage_start(struct storage *storage, struct loop *loop, struct log *log)
+{
+    if (storage->driver->start != NULL)
+        storage->driver->start(storage->self, loop, log);
+}
+
 void storage_close(struct storage *storage)
 {
     if (storage == NULL)

@@ -59,6 +59,7 @@ static struct slice payload_hash(struct s3_call *call)
 static void sign_fields(struct s3_call *call, struct slice path)
 {
     struct s3 *s3 = call->s3;
+    struct s3_keys *keys = s3_credentials_acquire(s3->credentials);
     struct sigv4_field fields[S3_CALL_FIELDS_MAX];
     struct sigv4_request request = {.method = slice_from_cstr(call->method),
                                     .path = path,
@@ -69,14 +70,15 @@ static void sign_fields(struct s3_call *call, struct slice path)
     sigv4_format_date(clock_wall_ms(s3->clock), request.date);
     add_field(call, &n, &request, SLICE("x-amz-date"), slice_from_cstr(request.date));
     add_field(call, &n, &request, SLICE("x-amz-content-sha256"), request.payload_hash);
-    if (s3->credentials.session_token.len > 0)
-        add_field(call, &n, &request, SLICE("x-amz-security-token"), s3->credentials.session_token);
+    if (keys->credentials.session_token.len > 0)
+        add_field(call, &n, &request, SLICE("x-amz-security-token"), keys->credentials.session_token);
     if (call->is_encrypted_here && s3->kms_key.len > 0) {
         add_field(call, &n, &request, SLICE("x-amz-server-side-encryption"), SLICE("aws:kms"));
         add_field(call, &n, &request, SLICE("x-amz-server-side-encryption-aws-kms-key-id"), s3->kms_key);
     }
     fields[request.field_count++] = (struct sigv4_field){SLICE("host"), s3->host}; /* libcurl sends it */
-    struct slice value = sigv4_authorize(&s3->signer, &s3->credentials, &request, &call->arena);
+    struct slice value = sigv4_authorize(&s3->signer, &keys->credentials, &request, &call->arena);
+    s3_keys_release(keys);
     call->wire_fields[n++] =
         arena_cstr(&call->arena, arena_format(&call->arena, "Authorization: %.*s", SLICE_ARG(value)));
     for (size_t i = 0; i < sizeof(call->fields) / sizeof(call->fields[0]) && call->fields[i] != NULL; i++)
@@ -189,7 +191,7 @@ static void attempt(struct s3_call *call)
 enum result s3_call_start(struct s3_call *call)
 {
     uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
-    if (!s3_breaker_lets_through(&call->s3->breaker, now_ms))
+    if (!s3_credentials_serve(call->s3->credentials) || !s3_breaker_lets_through(&call->s3->breaker, now_ms))
         return UNAVAILABLE;
     call->deadline_ms = now_ms + (call->timeout_ms > DEADLINE_MS ? call->timeout_ms : DEADLINE_MS);
     attempt(call);

@@ -61,34 +61,12 @@ static void set_place(struct s3 *s3, const struct config *config)
                                    SLICE_ARG(s3->key_prefix));
 }
 
-/* From the configuration, else from the environment, under the names that all tools of the field know. */
-static enum result set_credentials(struct s3 *s3, const struct config *config, struct strbuf *ret_why)
-{
-    const char *access = config->storage.s3.access_key;
-    const char *secret = config->storage.s3.secret_key.value;
-    const char *token = config->storage.s3.session_token.value;
-    if (access == NULL) {
-        access = getenv("AWS_ACCESS_KEY_ID");
-        secret = getenv("AWS_SECRET_ACCESS_KEY");
-        token = getenv("AWS_SESSION_TOKEN");
-    }
-    if (access == NULL || secret == NULL) {
-        strbuf_append_cstr(ret_why,
-                           "storage.s3: no credentials: set access_key and secret_key, or AWS_ACCESS_KEY_ID and "
-                           "AWS_SECRET_ACCESS_KEY");
-        return INVALID;
-    }
-    s3->credentials.access_key = arena_copy(&s3->arena, slice_from_cstr(access));
-    s3->credentials.secret_key = arena_copy(&s3->arena, slice_from_cstr(secret));
-    s3->credentials.session_token = arena_copy(&s3->arena, slice_from_cstr(token));
-    return OK;
-}
-
 /* ---- life ---- */
 
 static void s3_close(void *self)
 {
     struct s3 *s3 = self;
+    s3_credentials_free(s3->credentials);
     http_client_free(s3->http);
     sigv4_signer_done(&s3->signer);
     arena_done(&s3->arena);
@@ -111,7 +89,6 @@ static enum result connect_to_store(struct s3 *s3, const struct config *config, 
 
 static enum result s3_open(const struct config *config, struct pool *pool, struct strbuf *ret_why, void **ret_self)
 {
-    (void)pool;
     struct s3 *s3 = xcalloc(1, sizeof(*s3));
     arena_init(&s3->arena);
     s3->clock = clock_system();
@@ -119,7 +96,7 @@ static enum result s3_open(const struct config *config, struct pool *pool, struc
     s3->kms_key = arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.sse_kms_key));
     sigv4_signer_init(&s3->signer, arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.region)), SLICE("s3"));
     set_place(s3, config);
-    enum result r = set_credentials(s3, config, ret_why);
+    enum result r = s3_credentials_new(config, !s3->is_google, pool, s3->clock, ret_why, &s3->credentials);
     if (r == OK)
         r = connect_to_store(s3, config, ret_why);
     if (r != OK) {
@@ -128,6 +105,12 @@ static enum result s3_open(const struct config *config, struct pool *pool, struc
     }
     *ret_self = s3;
     return OK;
+}
+
+static void s3_start(void *self, struct loop *loop, struct log *log)
+{
+    struct s3 *s3 = self;
+    s3_credentials_start(s3->credentials, loop, log);
 }
 
 static struct storage_capabilities s3_capabilities(const void *self)
@@ -146,6 +129,7 @@ const struct storage_driver s3_driver = {
     .name = "s3",
     .open = s3_open,
     .close = s3_close,
+    .start = s3_start,
     .capabilities = s3_capabilities,
     .check = s3_check,
     .stat = s3_stat,

@@ -128,10 +128,10 @@ static enum result probe_presign(struct probe *probe, struct strbuf *ret_why)
 {
     struct s3 *s3 = probe->s3;
     struct slice path = arena_format(&probe->arena, "%.*s%.*s", SLICE_ARG(s3->path_prefix), SLICE_ARG(probe->path));
-    char date[SIGV4_DATE_TEXT + 1];
-    sigv4_format_date(clock_wall_ms(s3->clock), date);
-    struct slice query =
-        sigv4_presign(&s3->signer, &s3->credentials, SLICE("GET"), s3->host, path, date, 60, &probe->arena);
+    struct storage_validity validity = {clock_wall_ms(s3->clock) / 1000, 60};
+    struct slice query;
+    if (s3_sign_url(s3, SLICE("GET"), s3->host, path, validity, &probe->arena, &query) != OK)
+        return UNAVAILABLE;
     struct slice url = arena_format(&probe->arena, "%.*s://%.*s%.*s?%.*s", SLICE_ARG(s3->scheme), SLICE_ARG(s3->host),
                                     SLICE_ARG(path), SLICE_ARG(query));
     struct http_exchange exchange = {.method = "GET",

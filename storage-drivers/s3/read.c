@@ -116,19 +116,3 @@ void s3_close_read(struct storage_reader *reader)
     http_download_close(reader->download);
     free(reader);
 }
-
-/* ---- URLs ---- */
-
-enum result s3_presign(void *self, struct slice path, struct slice method, struct storage_validity validity,
-                       struct arena *arena, struct slice *ret_url)
-{
-    struct s3 *s3 = self;
-    char date[SIGV4_DATE_TEXT + 1];
-    sigv4_format_date(validity.from_s * 1000, date);
-    struct slice full = arena_format(arena, "%.*s%.*s", SLICE_ARG(s3->path_prefix), SLICE_ARG(path));
-    struct slice query =
-        sigv4_presign(&s3->signer, &s3->credentials, method, s3->public_host, full, date, validity.seconds, arena);
-    *ret_url = arena_format(arena, "%.*s://%.*s%.*s?%.*s", SLICE_ARG(s3->public_scheme), SLICE_ARG(s3->public_host),
-                            SLICE_ARG(full), SLICE_ARG(query));
-    return OK;
-}

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "credentials.h"
 #include "minato/clock.h"
 #include "minato/outbound.h"
 #include "minato/storage_driver.h"
@@ -25,12 +26,12 @@ struct s3_breaker {
 bool s3_breaker_lets_through(struct s3_breaker *breaker, uint64_t now_ms);
 void s3_breaker_report(struct s3_breaker *breaker, bool is_answered, uint64_t now_ms);
 
-/* Read only once open, but for the signer and the breaker. */
+/* Read only once open, but for the signer, the credentials and the breaker. */
 struct s3 {
     struct http_client *http;
     struct clock clock;
     struct sigv4_signer signer;
-    struct sigv4_credentials credentials;
+    struct s3_credentials *credentials;
     struct slice scheme;        /* "https" */
     struct slice host;          /* signed */
     struct slice path_prefix;   /* "/bucket/prefix/" */
@@ -125,6 +126,10 @@ enum result s3_multipart_complete(void *self, struct slice path, const struct st
                                   struct done done);
 enum result s3_multipart_abort(void *self, struct slice path, const struct storage_multipart *multipart,
                                struct done done);
+/* The query of a URL that serves `path` at `host`; for a shorter time where the keys end before. UNAVAILABLE: they have
+ * ended. Any thread. */
+enum result s3_sign_url(struct s3 *s3, struct slice method, struct slice host, struct slice path,
+                        struct storage_validity validity, struct arena *arena, struct slice *ret_query) NODISCARD;
 /* Finds out what the store can do; a sentence for the operator when it cannot do what is needed. Blocks. */
 enum result s3_probe(struct s3 *s3, struct strbuf *ret_why) NODISCARD;
 
