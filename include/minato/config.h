@@ -20,6 +20,7 @@ struct secret {
 enum config_anonymous { ANONYMOUS_NONE, ANONYMOUS_PULL, ANONYMOUS_PUSH };
 enum config_log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 enum config_log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
+enum config_s3_dialect { S3_DIALECT_AUTO, S3_DIALECT_AMAZON, S3_DIALECT_GOOGLE };
 enum config_cdn { CDN_NONE, CDN_PLAIN, CDN_NGINX, CDN_CLOUDFRONT, CDN_GOOGLE };
 
 struct config_list {
@@ -67,6 +68,8 @@ struct config {
             char *external_endpoint; /* where clients reach the store; NULL: as we do */
             char *ca_file;           /* PEM; NULL: the system's authorities */
             char *sse_kms_key;       /* NULL: the bucket's own encryption */
+            enum config_s3_dialect dialect;
+            char *google_key_file; /* JSON of a service account, which signs URLs; NULL: the access key does */
         } s3;
     } storage;
     struct {

@@ -130,8 +130,9 @@ struct storage_driver {
      * -1 if there is none. */
     int (*reader_fd)(const struct storage_reader *reader);
     /* (optional) A URL that serves `path` to `method` (GET or HEAD); the same for the same arguments while the driver's
-     * credentials stay. Synchronous, no I/O. */
-    enum result (*presign)(void *self, struct slice path, struct slice method, struct storage_validity validity,
+     * credentials stay. `validity` becomes shorter where they end before. UNAVAILABLE: they have ended. Synchronous, no
+     * I/O. */
+    enum result (*presign)(void *self, struct slice path, struct slice method, struct storage_validity *validity,
                            struct arena *arena, struct slice *ret_url);
 
     /* Begins an object in parts at `path`; nothing is visible there before multipart_complete. Need not be durable. */

@@ -42,3 +42,12 @@ struct storage_validity redirect_validity(const struct redirect *redirect, uint6
     *ret_same_for_s = window_s - into_window_s;
     return (struct storage_validity){now_s - into_window_s, redirect->expires_s};
 }
+
+uint32_t redirect_same_for_s(uint64_t end_s, uint64_t now_ms, uint32_t same_for_s)
+{
+    uint64_t now_s = now_ms / 1000;
+    uint64_t quarter_s = end_s > now_s ? (end_s - now_s) / WINDOWS_PER_URL : 0;
+    if (quarter_s >= same_for_s)
+        return same_for_s;
+    return quarter_s > 0 ? (uint32_t)quarter_s : 1;
+}

@@ -19,4 +19,7 @@ void redirect_done(struct redirect *redirect);
 /* When a URL given out at `now_ms` serves, and for how many seconds from now this stays the answer (at least 1). */
 struct storage_validity redirect_validity(const struct redirect *redirect, uint64_t now_ms, uint32_t *ret_same_for_s);
 
+/* The same for a URL that ends before it was meant to, at `end_s`: it shall serve thrice as long after that. */
+uint32_t redirect_same_for_s(uint64_t end_s, uint64_t now_ms, uint32_t same_for_s);
+
 #endif

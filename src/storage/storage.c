@@ -211,14 +211,20 @@ enum result storage_rename_create(struct storage *storage, struct slice from, st
     return watched_result(storage, d, storage->driver->rename_create(storage->self, from, to, d));
 }
 
-enum result storage_presign(struct storage *storage, struct slice path, struct slice method,
-                            struct storage_validity validity, struct arena *arena, struct slice *ret_url)
+static enum result presign(struct storage *storage, struct slice path, struct slice method,
+                           struct storage_validity *validity, struct arena *arena, struct slice *ret_url)
 {
     if (!storage_path_is_valid(path))
         return INVALID;
     if (storage->driver->presign == NULL || !storage_capabilities(storage).can_presign)
         return UNSUPPORTED;
     return storage->driver->presign(storage->self, path, method, validity, arena, ret_url);
+}
+
+enum result storage_presign(struct storage *storage, struct slice path, struct slice method,
+                            struct storage_validity validity, struct arena *arena, struct slice *ret_url)
+{
+    return presign(storage, path, method, &validity, arena, ret_url);
 }
 
 /* ---- URLs ---- */
@@ -244,7 +250,12 @@ enum result storage_find_url(struct storage *storage, struct slice path, uint64_
     struct storage_validity validity = redirect_validity(&storage->redirect, now_ms, &ret_url->same_for_s);
     if (storage->redirect.cdn != NULL)
         return cdn_sign(storage->redirect.cdn, path, validity.from_s + validity.seconds, arena, &ret_url->text);
-    return storage_presign(storage, path, SLICE("GET"), validity, arena, &ret_url->text);
+    uint64_t wanted_end_s = validity.from_s + validity.seconds;
+    enum result r = presign(storage, path, SLICE("GET"), &validity, arena, &ret_url->text);
+    uint64_t end_s = validity.from_s + validity.seconds;
+    if (r == OK && end_s < wanted_end_s)
+        ret_url->same_for_s = redirect_same_for_s(end_s, now_ms, ret_url->same_for_s);
+    return r;
 }
 
 /* ---- reading ---- */

@@ -44,6 +44,39 @@ static void add_field(struct s3_call *call, size_t *n, struct sigv4_request *req
         arena_cstr(&call->arena, arena_format(&call->arena, "%.*s: %.*s", SLICE_ARG(name), SLICE_ARG(value)));
 }
 
+/* "x-amz-date", or how the dialect has it. */
+static struct slice own_name(struct s3_call *call, const char *name)
+{
+    return arena_format(&call->arena, "%.*s%s", SLICE_ARG(call->s3->signer.dialect->field), name);
+}
+
+static void add_encryption(struct s3_call *call, size_t *n, struct sigv4_request *request)
+{
+    const struct s3 *s3 = call->s3;
+    if (!call->is_encrypted_here || s3->kms_key.len == 0)
+        return;
+    if (s3->is_google) {
+        add_field(call, n, request, SLICE("x-goog-encryption-kms-key-name"), s3->kms_key);
+        return;
+    }
+    add_field(call, n, request, SLICE("x-amz-server-side-encryption"), SLICE("aws:kms"));
+    add_field(call, n, request, SLICE("x-amz-server-side-encryption-aws-kms-key-id"), s3->kms_key);
+}
+
+/* The call's own fields: those of the dialect are signed. */
+static void add_given(struct s3_call *call, size_t *n, struct sigv4_request *request)
+{
+    struct slice prefix = call->s3->signer.dialect->field;
+    for (size_t i = 0; i < sizeof(call->fields) / sizeof(call->fields[0]) && call->fields[i] != NULL; i++) {
+        struct slice name = slice_from_cstr(call->fields[i]);
+        struct slice value;
+        if (slice_has_prefix(name, prefix) && slice_split(name, ':', &name, &value))
+            add_field(call, n, request, name, slice_trim(value));
+        else
+            call->wire_fields[(*n)++] = call->fields[i];
+    }
+}
+
 static struct slice payload_hash(struct s3_call *call)
 {
     if (call->pages != NULL && call->sha256 == NULL)
@@ -68,21 +101,17 @@ static void sign_fields(struct s3_call *call, struct slice path)
                                     .payload_hash = payload_hash(call)};
     size_t n = 0;
     sigv4_format_date(clock_wall_ms(s3->clock), request.date);
-    add_field(call, &n, &request, SLICE("x-amz-date"), slice_from_cstr(request.date));
-    add_field(call, &n, &request, SLICE("x-amz-content-sha256"), request.payload_hash);
+    add_field(call, &n, &request, own_name(call, "date"), slice_from_cstr(request.date));
+    add_field(call, &n, &request, own_name(call, "content-sha256"), request.payload_hash);
     if (keys->credentials.session_token.len > 0)
-        add_field(call, &n, &request, SLICE("x-amz-security-token"), keys->credentials.session_token);
-    if (call->is_encrypted_here && s3->kms_key.len > 0) {
-        add_field(call, &n, &request, SLICE("x-amz-server-side-encryption"), SLICE("aws:kms"));
-        add_field(call, &n, &request, SLICE("x-amz-server-side-encryption-aws-kms-key-id"), s3->kms_key);
-    }
+        add_field(call, &n, &request, own_name(call, "security-token"), keys->credentials.session_token);
+    add_encryption(call, &n, &request);
+    add_given(call, &n, &request);
     fields[request.field_count++] = (struct sigv4_field){SLICE("host"), s3->host}; /* libcurl sends it */
     struct slice value = sigv4_authorize(&s3->signer, &keys->credentials, &request, &call->arena);
     s3_keys_release(keys);
     call->wire_fields[n++] =
         arena_cstr(&call->arena, arena_format(&call->arena, "Authorization: %.*s", SLICE_ARG(value)));
-    for (size_t i = 0; i < sizeof(call->fields) / sizeof(call->fields[0]) && call->fields[i] != NULL; i++)
-        call->wire_fields[n++] = call->fields[i];
     call->wire_fields[n] = NULL;
 }
 
@@ -199,6 +228,11 @@ enum result s3_call_start(struct s3_call *call)
 }
 
 /* ---- operations ---- */
+
+const char *s3_creation_field(const struct s3 *s3)
+{
+    return s3->is_google ? "x-goog-if-generation-match: 0" : "If-None-Match: *";
+}
 
 void *s3_operation_new(size_t bytes, struct s3 *s3, const char *method, struct slice path, struct done done)
 {

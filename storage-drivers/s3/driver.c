@@ -53,7 +53,9 @@ static void set_place(struct s3 *s3, const struct config *config)
     s3->host = name_host(arena, inside.host, bucket, is_path_style);
     s3->public_scheme = outside.scheme;
     s3->public_host = name_host(arena, outside.host, bucket, is_path_style);
-    s3->is_google = slice_equal(inside.host, SLICE("storage.googleapis.com"));
+    s3->is_google =
+        config->storage.s3.dialect == S3_DIALECT_GOOGLE ||
+        (config->storage.s3.dialect == S3_DIALECT_AUTO && slice_equal(inside.host, SLICE("storage.googleapis.com")));
     if (config->storage.s3.prefix != NULL)
         s3->key_prefix = arena_format(arena, "%s/", config->storage.s3.prefix);
     s3->bucket_path = is_path_style ? arena_format(arena, "/%s", bucket) : SLICE("/");
@@ -67,6 +69,7 @@ static void s3_close(void *self)
 {
     struct s3 *s3 = self;
     s3_credentials_free(s3->credentials);
+    google_key_free(s3->google_key);
     http_client_free(s3->http);
     sigv4_signer_done(&s3->signer);
     arena_done(&s3->arena);
@@ -87,6 +90,23 @@ static enum result connect_to_store(struct s3 *s3, const struct config *config, 
     return r == OK ? s3_probe(s3, ret_why) : r;
 }
 
+static enum result load_google_key(struct s3 *s3, const struct config *config, struct strbuf *ret_why)
+{
+    if (config->storage.s3.google_key_file == NULL)
+        return OK;
+    if (!s3->is_google) {
+        strbuf_append_cstr(ret_why,
+                           "storage.s3.google_key: only Google's store takes URLs signed with it; leave it out, "
+                           "or set dialect to google");
+        return INVALID;
+    }
+    strbuf_append_cstr(ret_why, "storage.s3.google_key: ");
+    enum result r = google_key_load(config->storage.s3.google_key_file, ret_why, &s3->google_key);
+    if (r == OK)
+        strbuf_clear(ret_why);
+    return r;
+}
+
 static enum result s3_open(const struct config *config, struct pool *pool, struct strbuf *ret_why, void **ret_self)
 {
     struct s3 *s3 = xcalloc(1, sizeof(*s3));
@@ -94,9 +114,14 @@ static enum result s3_open(const struct config *config, struct pool *pool, struc
     s3->clock = clock_system();
     s3->part_bytes = config->uploads.part_bytes;
     s3->kms_key = arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.sse_kms_key));
-    sigv4_signer_init(&s3->signer, arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.region)), SLICE("s3"));
     set_place(s3, config);
+    if (s3->is_google)
+        sigv4_signer_init_google(&s3->signer);
+    else
+        sigv4_signer_init(&s3->signer, arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.region)), SLICE("s3"));
     enum result r = s3_credentials_new(config, !s3->is_google, pool, s3->clock, ret_why, &s3->credentials);
+    if (r == OK)
+        r = load_google_key(s3, config, ret_why);
     if (r == OK)
         r = connect_to_store(s3, config, ret_why);
     if (r != OK) {

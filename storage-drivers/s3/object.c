@@ -200,7 +200,7 @@ static struct put_op *new_put(struct s3 *s3, struct slice path, unsigned flags, 
     op->call.is_encrypted_here = true;
     op->refused = EXISTS;
     if (flags & STORAGE_PUT_CREATE_ONLY)
-        op->call.fields[0] = s3->is_google ? "x-goog-if-generation-match: 0" : "If-None-Match: *";
+        op->call.fields[0] = s3_creation_field(s3);
     return op;
 }
 

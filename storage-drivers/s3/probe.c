@@ -93,17 +93,16 @@ static enum result explain(struct probe *probe, struct strbuf *ret_why)
 
 static enum result probe_create_only(struct probe *probe, struct strbuf *ret_why)
 {
-    const char *condition = probe->s3->is_google ? "x-goog-if-generation-match: 0" : "If-None-Match: *";
+    const char *condition = s3_creation_field(probe->s3);
     unsigned status = ask(probe, "PUT", condition, SLICE_EMPTY);
     if (status != 200)
         return explain(probe, ret_why);
     if (ask(probe, "PUT", condition, SLICE_EMPTY) == 412)
         return OK;
-    strbuf_append_format(
-        ret_why,
-        "storage.s3: the store does not refuse a second \"If-None-Match: *\" (it answered %u), without "
-        "which two uploads cannot be told apart: a newer store is needed",
-        probe->status);
+    strbuf_append_format(ret_why,
+                         "storage.s3: the store does not refuse a second \"%s\" (it answered %u), without "
+                         "which two uploads cannot be told apart: a newer store is needed",
+                         condition, probe->status);
     return UNSUPPORTED;
 }
 
@@ -129,11 +128,10 @@ static enum result probe_presign(struct probe *probe, struct strbuf *ret_why)
     struct s3 *s3 = probe->s3;
     struct slice path = arena_format(&probe->arena, "%.*s%.*s", SLICE_ARG(s3->path_prefix), SLICE_ARG(probe->path));
     struct storage_validity validity = {clock_wall_ms(s3->clock) / 1000, 60};
-    struct slice query;
-    if (s3_sign_url(s3, SLICE("GET"), s3->host, path, validity, &probe->arena, &query) != OK)
+    struct s3_target target = {.method = SLICE("GET"), .scheme = s3->scheme, .host = s3->host, .path = path};
+    struct slice url;
+    if (s3_sign_url(s3, &target, &validity, &probe->arena, &url) != OK)
         return UNAVAILABLE;
-    struct slice url = arena_format(&probe->arena, "%.*s://%.*s%.*s?%.*s", SLICE_ARG(s3->scheme), SLICE_ARG(s3->host),
-                                    SLICE_ARG(path), SLICE_ARG(query));
     struct http_exchange exchange = {.method = "GET",
                                      .url = arena_cstr(&probe->arena, url),
                                      .timeout_ms = 10000,

@@ -8,13 +8,14 @@
 #include <stdatomic.h>
 
 #include "credentials.h"
+#include "google_key.h"
 #include "minato/clock.h"
 #include "minato/outbound.h"
 #include "minato/storage_driver.h"
 #include "s3.h"
 #include "sigv4.h"
 
-#define S3_CALL_FIELDS_MAX 8
+#define S3_CALL_FIELDS_MAX 10
 #define S3_PART_MS 120000u                  /* one part, or a complete, which may have much to put together */
 #define S3_ANSWER_MAX (16u * 1024u * 1024u) /* of a listing or an error */
 
@@ -32,15 +33,16 @@ struct s3 {
     struct clock clock;
     struct sigv4_signer signer;
     struct s3_credentials *credentials;
-    struct slice scheme;        /* "https" */
-    struct slice host;          /* signed */
-    struct slice path_prefix;   /* "/bucket/prefix/" */
-    struct slice bucket_path;   /* "/bucket" or "/": for requests about the bucket */
-    struct slice key_prefix;    /* "prefix/" or empty */
-    struct slice public_scheme; /* where clients reach it */
+    struct google_key *google_key; /* NULL: the credentials sign URLs */
+    struct slice scheme;           /* "https" */
+    struct slice host;             /* signed */
+    struct slice path_prefix;      /* "/bucket/prefix/" */
+    struct slice bucket_path;      /* "/bucket" or "/": for requests about the bucket */
+    struct slice key_prefix;       /* "prefix/" or empty */
+    struct slice public_scheme;    /* where clients reach it */
     struct slice public_host;
     struct slice kms_key; /* empty: none */
-    bool is_google;       /* creates under x-goog-if-generation-match */
+    bool is_google;       /* signs as Google wants it, and creates under a generation of 0 */
     bool has_bare_etags;  /* wants If-Match without quotes */
     bool can_swap;
     uint64_t part_bytes;
@@ -56,7 +58,7 @@ struct s3_call {
     struct slice path;        /* of the object: appended to the prefix; or: */
     bool is_of_bucket;        /* the bucket itself */
     struct slice query;       /* canonical; empty: none */
-    const char *fields[4];    /* plain ones, not signed: "If-None-Match: *" */
+    const char *fields[4];    /* "If-None-Match: *"; signed if they are the dialect's */
     struct slice body;        /* signed with its hash */
     const struct page *pages; /* signed with `sha256`, or not */
     const uint8_t *sha256;    /* 32 bytes, or NULL */
@@ -82,6 +84,8 @@ struct s3_call {
 
 /* PENDING, or UNAVAILABLE at once when the store is known to be dead: then finish was not called. */
 enum result s3_call_start(struct s3_call *call) NODISCARD;
+/* The field of a PUT that must find nothing. */
+const char *s3_creation_field(const struct s3 *s3);
 /* The result for an answer that is not what was hoped for. */
 enum result s3_result_of(const struct s3_call *call);
 /* An operation's memory, with its call begun. */
@@ -113,7 +117,7 @@ enum result s3_open_read(void *self, struct slice path, uint64_t offset, uint64_
                          struct storage_object *ret_object, struct storage_reader **ret_reader, struct done done);
 enum result s3_read(struct storage_reader *reader, struct page *page, struct done done);
 void s3_close_read(struct storage_reader *reader);
-enum result s3_presign(void *self, struct slice path, struct slice method, struct storage_validity validity,
+enum result s3_presign(void *self, struct slice path, struct slice method, struct storage_validity *validity,
                        struct arena *arena, struct slice *ret_url);
 enum result s3_multipart_begin(void *self, struct slice path, struct storage_multipart *ret_multipart,
                                struct done done);
@@ -126,10 +130,17 @@ enum result s3_multipart_complete(void *self, struct slice path, const struct st
                                   struct done done);
 enum result s3_multipart_abort(void *self, struct slice path, const struct storage_multipart *multipart,
                                struct done done);
-/* The query of a URL that serves `path` at `host`; for a shorter time where the keys end before. UNAVAILABLE: they have
- * ended. Any thread. */
-enum result s3_sign_url(struct s3 *s3, struct slice method, struct slice host, struct slice path,
-                        struct storage_validity validity, struct arena *arena, struct slice *ret_query) NODISCARD;
+/* What a URL is for. */
+struct s3_target {
+    struct slice method;
+    struct slice scheme;
+    struct slice host;
+    struct slice path; /* whole */
+};
+/* A URL that serves it to whoever has it; for a shorter time (`validity`) where the keys end before. UNAVAILABLE: they
+ * have ended. Any thread. */
+enum result s3_sign_url(struct s3 *s3, const struct s3_target *target, struct storage_validity *validity,
+                        struct arena *arena, struct slice *ret_url) NODISCARD;
 /* Finds out what the store can do; a sentence for the operator when it cannot do what is needed. Blocks. */
 enum result s3_probe(struct s3 *s3, struct strbuf *ret_why) NODISCARD;
 

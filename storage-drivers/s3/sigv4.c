@@ -14,10 +14,27 @@
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
 
+const struct sigv4_dialect sigv4_amazon = {.algorithm = {"AWS4-HMAC-SHA256", 16},
+                                           .secret_prefix = {"AWS4", 4},
+                                           .terminator = {"aws4_request", 12},
+                                           .parameter = {"X-Amz-", 6},
+                                           .field = {"x-amz-", 6}};
+const struct sigv4_dialect sigv4_google = {.algorithm = {"GOOG4-HMAC-SHA256", 17},
+                                           .secret_prefix = {"GOOG4", 5},
+                                           .terminator = {"goog4_request", 13},
+                                           .parameter = {"X-Goog-", 7},
+                                           .field = {"x-goog-", 7}};
+
 void sigv4_signer_init(struct sigv4_signer *signer, struct slice region, struct slice service)
 {
-    *signer = (struct sigv4_signer){.region = region, .service = service};
+    *signer = (struct sigv4_signer){.dialect = &sigv4_amazon, .region = region, .service = service};
     pthread_mutex_init(&signer->mutex, NULL);
+}
+
+void sigv4_signer_init_google(struct sigv4_signer *signer)
+{
+    sigv4_signer_init(signer, SLICE("auto"), SLICE("storage"));
+    signer->dialect = &sigv4_google;
 }
 
 void sigv4_signer_done(struct sigv4_signer *signer)
@@ -52,15 +69,16 @@ static void hmac(const uint8_t *key, size_t key_bytes, struct slice text, uint8_
 
 static void derive(const struct sigv4_signer *signer, struct slice secret, struct slice day, uint8_t key[32])
 {
-    char first[4 + 4096];
-    size_t n = secret.len < sizeof(first) - 4 ? secret.len : sizeof(first) - 4;
-    memcpy(first, "AWS4", 4);
-    memcpy(first + 4, secret.ptr, n);
-    hmac((const uint8_t *)first, 4 + n, day, key);
+    char first[8 + 4096];
+    struct slice prefix = signer->dialect->secret_prefix;
+    size_t n = secret.len < sizeof(first) - prefix.len ? secret.len : sizeof(first) - prefix.len;
+    memcpy(first, prefix.ptr, prefix.len);
+    memcpy(first + prefix.len, secret.ptr, n);
+    hmac((const uint8_t *)first, prefix.len + n, day, key);
     OPENSSL_cleanse(first, sizeof(first));
     hmac(key, 32, signer->region, key);
     hmac(key, 32, signer->service, key);
-    hmac(key, 32, SLICE("aws4_request"), key);
+    hmac(key, 32, signer->dialect->terminator, key);
 }
 
 static void find_key(struct sigv4_signer *signer, struct slice secret, struct slice day, uint8_t key[32])
@@ -114,19 +132,24 @@ static void hash_canonical(const struct sigv4_request *request, char hash[SIGV4_
 
 static struct slice scope_of(const struct sigv4_signer *signer, const char *date, struct arena *arena)
 {
-    return arena_format(arena, "%.8s/%.*s/%.*s/aws4_request", date, SLICE_ARG(signer->region),
-                        SLICE_ARG(signer->service));
+    return arena_format(arena, "%.8s/%.*s/%.*s/%.*s", date, SLICE_ARG(signer->region), SLICE_ARG(signer->service),
+                        SLICE_ARG(signer->dialect->terminator));
 }
 
-static void sign(struct sigv4_signer *signer, struct slice secret, const struct sigv4_request *request,
-                 struct slice scope, struct arena *arena, char out[SIGV4_HASH_TEXT + 1])
+static struct slice text_to_sign(struct slice algorithm, const struct sigv4_request *request, struct slice scope,
+                                 struct arena *arena)
 {
     char hash[SIGV4_HASH_TEXT + 1];
+    hash_canonical(request, hash);
+    return arena_format(arena, "%.*s\n%s\n%.*s\n%s", SLICE_ARG(algorithm), request->date, SLICE_ARG(scope), hash);
+}
+
+static void sign(struct sigv4_signer *signer, struct slice secret, const char *date, struct slice text,
+                 char out[SIGV4_HASH_TEXT + 1])
+{
     uint8_t key[32];
     uint8_t signature[32];
-    hash_canonical(request, hash);
-    find_key(signer, secret, slice_of(request->date, 8), key);
-    struct slice text = arena_format(arena, "AWS4-HMAC-SHA256\n%s\n%.*s\n%s", request->date, SLICE_ARG(scope), hash);
+    find_key(signer, secret, slice_of(date, 8), key);
     hmac(key, sizeof(key), text, signature);
     OPENSSL_cleanse(key, sizeof(key));
     hex_encode(signature, sizeof(signature), out);
@@ -142,43 +165,69 @@ struct slice sigv4_authorize(struct sigv4_signer *signer, const struct sigv4_cre
     struct strbuf names;
     qsort(request->fields, request->field_count, sizeof(request->fields[0]), compare_fields);
     struct slice scope = scope_of(signer, request->date, arena);
-    sign(signer, credentials->secret_key, request, scope, arena, signature);
+    struct slice text = text_to_sign(signer->dialect->algorithm, request, scope, arena);
+    sign(signer, credentials->secret_key, request->date, text, signature);
     strbuf_init(&names, 1024);
     append_signed_names(&names, request);
-    struct slice value =
-        arena_format(arena, "AWS4-HMAC-SHA256 Credential=%.*s/%.*s, SignedHeaders=%.*s, Signature=%s",
-                     SLICE_ARG(credentials->access_key), SLICE_ARG(scope), SLICE_ARG(strbuf_slice(&names)), signature);
+    struct slice value = arena_format(arena, "%.*s Credential=%.*s/%.*s, SignedHeaders=%.*s, Signature=%s",
+                                      SLICE_ARG(signer->dialect->algorithm), SLICE_ARG(credentials->access_key),
+                                      SLICE_ARG(scope), SLICE_ARG(strbuf_slice(&names)), signature);
     strbuf_done(&names);
     return value;
+}
+
+static struct slice query_of(const struct sigv4_url *url, struct arena *arena)
+{
+    struct slice prefix = url->dialect->parameter;
+    struct strbuf query;
+    strbuf_init(&query, 16384);
+    strbuf_append_format(&query, "%.*sAlgorithm=%.*s&%.*sCredential=", SLICE_ARG(prefix), SLICE_ARG(url->algorithm),
+                         SLICE_ARG(prefix));
+    strbuf_append_percent_encoded(&query,
+                                  arena_format(arena, "%.*s/%.*s", SLICE_ARG(url->name), SLICE_ARG(url->scope)));
+    strbuf_append_format(&query, "&%.*sDate=%s&%.*sExpires=%u", SLICE_ARG(prefix), url->date, SLICE_ARG(prefix),
+                         (unsigned)url->expires_s);
+    if (url->token.len > 0) {
+        strbuf_append_format(&query, "&%.*sSecurity-Token=", SLICE_ARG(prefix));
+        strbuf_append_percent_encoded(&query, url->token);
+    }
+    strbuf_append_format(&query, "&%.*sSignedHeaders=host", SLICE_ARG(prefix));
+    struct slice result = arena_copy(arena, strbuf_slice(&query));
+    strbuf_done(&query);
+    return result;
+}
+
+struct slice sigv4_url_text(const struct sigv4_url *url, struct arena *arena, struct slice *ret_query)
+{
+    struct sigv4_field field = {SLICE("host"), url->host};
+    struct sigv4_request request = {.method = url->method,
+                                    .path = url->path,
+                                    .query = query_of(url, arena),
+                                    .fields = &field,
+                                    .field_count = 1,
+                                    .payload_hash = SLICE(SIGV4_UNSIGNED)};
+    memcpy(request.date, url->date, SIGV4_DATE_TEXT + 1);
+    *ret_query = request.query;
+    return text_to_sign(url->algorithm, &request, url->scope, arena);
 }
 
 struct slice sigv4_presign(struct sigv4_signer *signer, const struct sigv4_credentials *credentials,
                            struct slice method, struct slice host, struct slice path, const char *date,
                            uint32_t expires_s, struct arena *arena)
 {
-    struct strbuf query;
-    struct slice scope = scope_of(signer, date, arena);
-    strbuf_init(&query, 16384);
-    strbuf_append_cstr(&query, "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=");
-    strbuf_append_percent_encoded(
-        &query, arena_format(arena, "%.*s/%.*s", SLICE_ARG(credentials->access_key), SLICE_ARG(scope)));
-    strbuf_append_format(&query, "&X-Amz-Date=%s&X-Amz-Expires=%u", date, (unsigned)expires_s);
-    if (credentials->session_token.len > 0) {
-        strbuf_append_cstr(&query, "&X-Amz-Security-Token=");
-        strbuf_append_percent_encoded(&query, credentials->session_token);
-    }
-    strbuf_append_cstr(&query, "&X-Amz-SignedHeaders=host");
-    struct sigv4_field field = {SLICE("host"), host};
-    struct sigv4_request request = {.method = method,
-                                    .path = path,
-                                    .query = strbuf_slice(&query),
-                                    .fields = &field,
-                                    .field_count = 1,
-                                    .payload_hash = SLICE(SIGV4_UNSIGNED)};
-    memcpy(request.date, date, SIGV4_DATE_TEXT + 1);
+    struct sigv4_url url = {.dialect = signer->dialect,
+                            .algorithm = signer->dialect->algorithm,
+                            .name = credentials->access_key,
+                            .scope = scope_of(signer, date, arena),
+                            .token = credentials->session_token,
+                            .method = method,
+                            .host = host,
+                            .path = path,
+                            .date = date,
+                            .expires_s = expires_s};
     char signature[SIGV4_HASH_TEXT + 1];
-    sign(signer, credentials->secret_key, &request, scope, arena, signature);
-    struct slice result = arena_format(arena, "%.*s&X-Amz-Signature=%s", SLICE_ARG(request.query), signature);
-    strbuf_done(&query);
-    return result;
+    struct slice query;
+    struct slice text = sigv4_url_text(&url, arena, &query);
+    sign(signer, credentials->secret_key, date, text, signature);
+    return arena_format(arena, "%.*s&%.*sSignature=%s", SLICE_ARG(query), SLICE_ARG(url.dialect->parameter), signature);
 }

@@ -20,8 +20,20 @@ struct sigv4_credentials {
     struct slice session_token; /* empty: none */
 };
 
+/* Who reads the signature: the same sums under other names. */
+struct sigv4_dialect {
+    struct slice algorithm;     /* "AWS4-HMAC-SHA256" */
+    struct slice secret_prefix; /* "AWS4" */
+    struct slice terminator;    /* "aws4_request" */
+    struct slice parameter;     /* of a URL's query: "X-Amz-" */
+    struct slice field;         /* of a head: "x-amz-"; all that begin so are signed */
+};
+extern const struct sigv4_dialect sigv4_amazon;
+extern const struct sigv4_dialect sigv4_google; /* GOOG4: Google's store takes no x-goog- beside an x-amz- */
+
 /* A key is made once a day; the lock guards it. */
 struct sigv4_signer {
+    const struct sigv4_dialect *dialect;
     struct slice region;
     struct slice service; /* "s3" */
     pthread_mutex_t mutex;
@@ -29,7 +41,9 @@ struct sigv4_signer {
     uint8_t key[32];
     uint8_t secret_hash[32]; /* whose key it is */
 };
+/* Amazon's. */
 void sigv4_signer_init(struct sigv4_signer *signer, struct slice region, struct slice service);
+void sigv4_signer_init_google(struct sigv4_signer *signer);
 void sigv4_signer_done(struct sigv4_signer *signer);
 
 /* One header that is signed, its name in lower case. */
@@ -53,7 +67,22 @@ void sigv4_hash(struct slice bytes, char out[SIGV4_HASH_TEXT + 1]);
 /* The value of Authorization, in `arena`. */
 struct slice sigv4_authorize(struct sigv4_signer *signer, const struct sigv4_credentials *credentials,
                              struct sigv4_request *request, struct arena *arena);
-/* The query of a presigned URL for `host`, with X-Amz-Signature, in `arena`. */
+/* A URL to be signed: as whom, for what. */
+struct sigv4_url {
+    const struct sigv4_dialect *dialect;
+    struct slice algorithm;
+    struct slice name;  /* the key's */
+    struct slice scope; /* "20261124/region/service/aws4_request" */
+    struct slice token; /* of the session; empty: none */
+    struct slice method;
+    struct slice host;
+    struct slice path; /* encoded once */
+    const char *date;
+    uint32_t expires_s;
+};
+/* The text that is to be signed, and the query that the signature is appended to; both in `arena`. */
+struct slice sigv4_url_text(const struct sigv4_url *url, struct arena *arena, struct slice *ret_query);
+/* The query of a presigned URL for `host`, with its signature, in `arena`. */
 struct slice sigv4_presign(struct sigv4_signer *signer, const struct sigv4_credentials *credentials,
                            struct slice method, struct slice host, struct slice path, const char *date,
                            uint32_t expires_s, struct arena *arena);

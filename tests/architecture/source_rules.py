@@ -14,7 +14,7 @@ BANNED = dict(line.split(None, 1) for line in (Path(__file__).parent / "banned_c
 THIRD_PARTIES = {
     r"\bh2o_|\bH2O_|h2o\.h": r"src/http/|src/async/loop\.c$",
     r"\bphr_": r"src/http/",
-    r"\bjson_t\b|\bjson_(loadb|object_get|array_get|decref)|jansson\.h": r"src/oci/|storage-drivers/s3/credentials_parse\.c$",
+    r"\bjson_t\b|\bjson_(loadb|object_get|array_get|decref)|jansson\.h": r"src/oci/|storage-drivers/s3/(credentials_parse|google_key)\.c$",
     r"\bcrypt_r\b|\bcrypt_rn\b|\bcrypt_ra\b|<crypt\.h>": r"src/access/",
     r"\bcurl_|CURL|curl/": r"src/outbound/",
     r"\bredis[A-Z]|hiredis": r"src/outbound/",
@@ -22,7 +22,7 @@ THIRD_PARTIES = {
     r"\bcyaml_": r"src/config/",
     # Of the storage, what signs the URLs of content delivery networks.
     r"<openssl/": r"src/base/|src/oci/|src/access/|src/index/|src/registry/upload_token\.c$|src/http/|"
-                  r"src/storage/cdn_signature\.c$|storage-drivers/s3/sigv4\.c$",
+                  r"src/storage/cdn_signature\.c$|storage-drivers/s3/(sigv4|google_key)\.c$",
 }
 
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The S3 driver keeps the contract of storage_driver.h against a real store, named by MINATO_TESTS_S3_ENDPOINT,
- * _BUCKET, _ACCESS_KEY and _SECRET_KEY: the phase `s3` of tests/run.sh starts one. Without them it fails.
+ * _BUCKET, _ACCESS_KEY and _SECRET_KEY: the phase `s3` of tests/run.sh starts one. Without them it fails. With
+ * MINATO_TESTS_S3_GOOGLE the store is Google's; it names the key of a service account, or is empty.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,11 @@ int main(void)
     place.config.storage.s3.access_key = variable("MINATO_TESTS_S3_ACCESS_KEY");
     place.config.storage.s3.secret_key.value = variable("MINATO_TESTS_S3_SECRET_KEY");
     place.config.storage.s3.region = (char[]){"us-east-1"};
+    char *google_key = getenv("MINATO_TESTS_S3_GOOGLE");
+    if (google_key != NULL)
+        place.config.storage.s3.dialect = S3_DIALECT_GOOGLE;
+    if (google_key != NULL && google_key[0] != '\0')
+        place.config.storage.s3.google_key_file = google_key;
     name_place(&place);
     place.config.storage.s3.path_style = true;
     place.config.uploads.part_bytes = PART_BYTES;
@@ -78,6 +84,6 @@ int main(void)
                                       .dispose = leave_place,
                                       .can_restart = true,
                                       .has_etags_of_content = true,
-                                      .needs_all_parts = true};
+                                      .needs_all_parts = google_key == NULL};
     return storage_driver_suite_run(&subject);
 }

@@ -110,7 +110,9 @@ def test_a_url_serves_no_longer_than_the_keys_it_was_signed_with(store, service,
     with serving(store, tmp_path, set_up("machine metadata", service, store, tmp_path)) as server:
         with_client = server.client()
         digest = with_client.push_blob("keys/blob", b"bytes")
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(url_of(with_client, digest)).query)
+        reply = with_client.get(f"/v2/keys/blob/blobs/{digest}")
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(reply.header("location")).query)
+        assert int(reply.header("cache-control").split("max-age=")[1]) <= 75
         begin = time.mktime(time.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ")) - time.timezone
         assert begin + int(query["X-Amz-Expires"][0]) <= time.time() + 300
         with_client.close()

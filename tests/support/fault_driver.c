@@ -397,7 +397,7 @@ static int fault_reader_fd(const struct storage_reader *reader)
     return inner->reader_fd == NULL ? -1 : inner->reader_fd(reader->inner);
 }
 
-static enum result fault_presign(void *self, struct slice path, struct slice method, struct storage_validity validity,
+static enum result fault_presign(void *self, struct slice path, struct slice method, struct storage_validity *validity,
                                  struct arena *arena, struct slice *ret_url)
 {
     struct fault_driver *f = self;

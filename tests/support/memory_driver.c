@@ -218,12 +218,12 @@ static enum result memory_rename_create(void *self, struct slice from, struct sl
     return r;
 }
 
-static enum result memory_presign(void *self, struct slice path, struct slice method, struct storage_validity validity,
+static enum result memory_presign(void *self, struct slice path, struct slice method, struct storage_validity *validity,
                                   struct arena *arena, struct slice *ret_url)
 {
     (void)self;
     *ret_url = arena_format(arena, "https://memory.example/%.*s?method=%.*s&from=%llu&seconds=%u", SLICE_ARG(path),
-                            SLICE_ARG(method), (unsigned long long)validity.from_s, (unsigned)validity.seconds);
+                            SLICE_ARG(method), (unsigned long long)validity->from_s, (unsigned)validity->seconds);
     return OK;
 }
 

@@ -353,7 +353,7 @@ static int scripted_reader_fd(const struct storage_reader *reader)
 }
 
 static enum result scripted_presign(void *self, struct slice path, struct slice method,
-                                    struct storage_validity validity, struct arena *arena, struct slice *ret_url)
+                                    struct storage_validity *validity, struct arena *arena, struct slice *ret_url)
 {
     const struct scripted_driver *script = self;
     if (script->inner->presign == NULL)

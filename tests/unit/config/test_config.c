@@ -323,6 +323,8 @@ static void a_bucket_and_redis_make_a_replica(void **state)
     assert_string_equal(c->storage.driver, "s3");
     assert_string_equal(c->storage.s3.bucket, "images");
     assert_true(c->storage.s3.path_style);
+    assert_int_equal(c->storage.s3.dialect, S3_DIALECT_AUTO);
+    assert_null(c->storage.s3.google_key_file);
     assert_int_equal(c->redis.ttl_ms, 300000);
     assert_string_equal(c->redis.url.value, "redis://user:hidden@cache:6379/1");
     assert_int_equal(c->redirect.cdn.type, CDN_NGINX);

@@ -17,6 +17,7 @@
 #include "memory_driver.h"
 #include "minato/own.h"
 #include "minato/storage.h"
+#include "src/storage/redirect.h"
 
 #define EXPECT(expected, actual) assert_string_equal(result_name(actual), result_name(expected))
 #define MINUTE_MS 60000u
@@ -173,6 +174,15 @@ static void a_url_is_the_same_for_a_quarter_and_serves_for_three_quarters(void *
     assert_false(slice_equal(first.text, last.text));
 }
 
+static void a_url_that_ends_early_is_given_out_for_a_quarter_of_what_is_left(void **state)
+{
+    (void)state;
+    assert_int_equal(redirect_same_for_s(2000, 1000u * 1000, 300), 250);
+    assert_int_equal(redirect_same_for_s(5000, 1000u * 1000, 300), 300);
+    assert_int_equal(redirect_same_for_s(1001, 1000u * 1000, 300), 1);
+    assert_int_equal(redirect_same_for_s(999, 1000u * 1000, 300), 1);
+}
+
 static void there_are_no_urls_where_they_are_switched_off_or_nobody_makes_them(void **state)
 {
     struct fixture *f = *state;
@@ -199,6 +209,7 @@ static void there_are_no_urls_where_they_are_switched_off_or_nobody_makes_them(v
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_url_that_ends_early_is_given_out_for_a_quarter_of_what_is_left),
         cmocka_unit_test_setup_teardown(a_plain_network_stands_for_the_bucket, setup, teardown),
         cmocka_unit_test_setup_teardown(nginx_checks_expiry_path_and_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(google_gets_the_signature_of_its_samples, setup, teardown),
