@@ -6,7 +6,7 @@
 # What the build needs.
 build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config
-    libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libexpat1-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
+    libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libexpat1-dev libs3-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
 )
 
 # What the tests need on top. Go is not here: Debian 12 has one too old for the conformance program and the clients in Go,

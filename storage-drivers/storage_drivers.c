@@ -6,8 +6,13 @@
 
 #include "filesystem/filesystem.h"
 #include "s3/s3.h"
+#include "s3v2/s3v2.h"
 
-const struct storage_driver *const storage_drivers[] = {&filesystem_driver, &s3_driver, NULL};
+const struct storage_driver *const storage_drivers[] = {&filesystem_driver, &s3_driver,
+#if MINATO_S3V2
+                                                        &s3v2_driver,
+#endif
+                                                        NULL};
 
 const struct storage_driver *storage_driver_find(struct slice name)
 {

@@ -71,6 +71,16 @@ struct config {
             enum config_s3_dialect dialect;
             char *google_key_file; /* JSON of a service account, which signs URLs; NULL: the access key does */
         } s3;
+        struct {
+            char *endpoint;
+            char *external_endpoint; /* NULL: as we do */
+            char *bucket;            /* NULL: not this driver */
+            char *prefix;            /* as above */
+            char *access_key;
+            struct secret secret_key;
+            bool path_style;
+            bool insecure; /* https is let through, though nobody checks the certificate */
+        } s3v2;
     } storage;
     struct {
         bool enabled;

@@ -101,23 +101,53 @@ static void check_auth(struct config_loader *l)
                    "push, or users");
 }
 
-/* The driver is the one whose section is there: `bucket` has no default. */
-static void check_storage(struct config_loader *l)
+static bool check_s3(struct config_loader *l)
 {
     struct config *config = l->config;
     bool has_s3 = config->storage.s3.bucket != NULL;
     if (!has_s3 && (is_set(l, "storage.s3.endpoint") || is_set(l, "storage.s3.access_key")))
         mistake_at(l, "storage.s3.bucket",
                    "found no bucket, expected the name of one beside the other keys of storage.s3");
-    if (has_s3 && is_set(l, "storage.filesystem.root"))
-        mistake_at(l, "storage.filesystem.root", "found beside storage.s3.bucket, expected one store");
     if ((config->storage.s3.access_key == NULL) != (config->storage.s3.secret_key.value == NULL))
         mistake_at(l, "storage.s3.access_key", "found one of access_key and secret_key, expected both or neither");
-    if (!has_s3)
+    return has_s3;
+}
+
+static bool check_s3v2(struct config_loader *l)
+{
+    struct config *config = l->config;
+    bool has_s3v2 = config->storage.s3v2.bucket != NULL;
+    bool is_whole = config->storage.s3v2.endpoint != NULL && config->storage.s3v2.access_key != NULL &&
+                    config->storage.s3v2.secret_key.value != NULL;
+    if (!has_s3v2 && (is_set(l, "storage.s3v2.endpoint") || is_set(l, "storage.s3v2.access_key")))
+        mistake_at(l, "storage.s3v2.bucket",
+                   "found no bucket, expected the name of one beside the other keys of storage.s3v2");
+    if (has_s3v2 && !is_whole)
+        mistake_at(l, "storage.s3v2.bucket", "found without all of endpoint, access_key and secret_key");
+    return has_s3v2;
+}
+
+/* The driver is the one whose section is there: `bucket` has no default. */
+static void check_storage(struct config_loader *l)
+{
+    struct config *config = l->config;
+    bool has_s3 = check_s3(l);
+    bool has_s3v2 = check_s3v2(l);
+    const char *bucket = has_s3 ? "storage.s3.bucket" : "storage.s3v2.bucket";
+    if (has_s3 && has_s3v2)
+        mistake_at(l, "storage.s3v2.bucket", "found beside storage.s3.bucket, expected one store");
+    if (!has_s3 && !has_s3v2)
         return;
-    config->storage.driver = arena_cstr(l->arena, SLICE("s3"));
+    OWNED(strbuf_done) struct strbuf line;
+    strbuf_init(&line, 256);
+    strbuf_append_format(&line, "found beside %s, expected one store", bucket);
+    if (is_set(l, "storage.filesystem.root"))
+        mistake_at(l, "storage.filesystem.root", line.ptr);
+    config->storage.driver = arena_cstr(l->arena, has_s3 ? SLICE("s3") : SLICE("s3v2"));
     if (config->http.secret.value == NULL)
-        mistake_at(l, "http.secret", "found none with storage.s3, expected one that all replicas share");
+        mistake_at(l, "http.secret",
+                   has_s3 ? "found none with storage.s3, expected one that all replicas share"
+                          : "found none with storage.s3v2, expected one, so that uploads outlive a restart");
 }
 
 static void check_redirect(struct config_loader *l)

@@ -9,7 +9,7 @@
 #include "minato/arena.h"
 #include "minato/config.h"
 
-#define CONFIG_KEYS_MAX 80
+#define CONFIG_KEYS_MAX 96
 #define CONFIG_MISTAKES_MAX 20
 #define CONFIG_FILE_BYTES_MAX (1024u * 1024u)
 #define CONFIG_SECRET_BYTES_MIN 32u

@@ -17,6 +17,7 @@ THIRD_PARTIES = {
     r"\bjson_t\b|\bjson_(loadb|object_get|array_get|decref)|jansson\.h": r"src/oci/|storage-drivers/s3/(credentials_parse|google_key)\.c$",
     r"\bcrypt_r\b|\bcrypt_rn\b|\bcrypt_ra\b|<crypt\.h>": r"src/access/",
     r"\bcurl_|CURL|curl/": r"src/outbound/",
+    r"\bS3_[a-z]|\bS3Status|libs3\.h": r"storage-drivers/s3v2/",
     r"\bredis[A-Z]|hiredis": r"src/outbound/",
     r"\byaml_|<yaml\.h>": r"src/config/",
     r"\bcyaml_": r"src/config/",

@@ -10,8 +10,9 @@ import minato
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
-def test_the_driver_keeps_the_contract(store):
-    program = minato.binary().parent / "tests" / "registry_test_storage_s3"
+@pytest.mark.parametrize("driver", ["s3", "s3v2"])
+def test_the_driver_keeps_the_contract(store, driver):
+    program = minato.binary().parent / "tests" / f"registry_test_storage_{driver}"
     environment = minato.clean_environment(
         MINATO_TESTS_S3_ENDPOINT=store.endpoint, MINATO_TESTS_S3_BUCKET=store.bucket,
         MINATO_TESTS_S3_ACCESS_KEY=store.access_key, MINATO_TESTS_S3_SECRET_KEY=store.secret_key)

@@ -99,7 +99,7 @@ class Minato:
             path.write_text(to_yaml(config) + "\n")
             arguments += ["--config", str(path)]
         arguments += ["--listen", f"127.0.0.1:{port}", *self.arguments]
-        return arguments if "s3" in config.get("storage", {}) else arguments + ["--data", str(self.data)]
+        return arguments if {"s3", "s3v2"} & set(config.get("storage", {})) else arguments + ["--data", str(self.data)]
 
     def environment(self):
         # A leak is looked for at exit; a report goes to its own file, so that no log line can hide it.

@@ -18,6 +18,7 @@ struct storage_subject {
     void (*close)(void *data, struct storage *storage);
     bool can_restart;
     bool has_etags_of_content; /* equal bytes have equal etags */
+    bool cuts_readers;         /* of an object that was replaced or removed: never other bytes, but none of the old */
     bool needs_all_parts;      /* completes with all parts that were put, or not at all (Ceph RGW 16) */
     /* (optional) After the last close of a test: counts what is left of the driver's own, removes the place. */
     size_t (*dispose)(void *data);

@@ -244,7 +244,7 @@ static void the_wrong_kind_of_node_is_refused(void **state)
 {
     (void)state;
     assert_refused("storage: s3\nhttp:\n- a\nlog: {level: {a: b}}\npool: {threads: [1]}\n? [a]\n: b\n", NULL,
-                   "FILE:1: storage: found a text, expected keys below it: delete, filesystem, s3\n"
+                   "FILE:1: storage: found a text, expected keys below it: delete, filesystem, s3, s3v2\n"
                    "FILE:3: http: found a list, expected keys below it: listen, external_url, secret, secret_file, "
                    "tls, loops, connections, connections_per_address, trusted_proxies, max_manifest, head_timeout, "
                    "idle_timeout, body_timeout, body_min_rate, "
@@ -338,6 +338,14 @@ static void what_replicas_share_is_demanded(void **state)
     assert_refused("storage: {s3: {bucket: images, access_key: a}}\n", NULL,
                    "FILE:1: storage.s3.access_key: found one of access_key and secret_key, expected both or neither\n"
                    "default: http.secret: found none with storage.s3, expected one that all replicas share\n");
+    assert_refused("storage: {s3v2: {bucket: images, endpoint: 'http://store'}}\n", NULL,
+                   "FILE:1: storage.s3v2.bucket: found without all of endpoint, access_key and secret_key\n"
+                   "default: http.secret: found none with storage.s3v2, expected one, so that uploads outlive a "
+                   "restart\n");
+    assert_refused(
+        "http: {secret: 0123456789abcdef0123456789abcdef}\n"
+        "storage: {s3: {bucket: a}, s3v2: {bucket: b, endpoint: 'http://s', access_key: a, secret_key: b}}\n",
+        NULL, "FILE:2: storage.s3v2.bucket: found beside storage.s3.bucket, expected one store\n");
     assert_refused("storage: {s3: {endpoint: 'http://store'}}\n", NULL,
                    "default: storage.s3.bucket: found no bucket, expected the name of one beside the other keys of "
                    "storage.s3\n");
@@ -654,7 +662,8 @@ static void the_commented_keys_of_the_example_load_too(void **state)
     for (size_t j = 0; j < count; j++) {
         if (found[j].is_active || slice_has_suffix(slice_from_cstr(found[j].name), SLICE("_file")) ||
             strcmp(found[j].name, "auth.anonymous") == 0 || /* none: only together with users */
-            strncmp(found[j].name, "http.tls.", 9) == 0 || strncmp(found[j].name, "storage.s3.", 11) == 0)
+            strncmp(found[j].name, "http.tls.", 9) == 0 || strncmp(found[j].name, "storage.s3.", 11) == 0 ||
+            strncmp(found[j].name, "storage.s3v2.", 13) == 0)
             /* only together */
             continue;
         char variable[512] = "MINATO_";
