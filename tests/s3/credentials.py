@@ -133,6 +133,17 @@ def test_a_renewal_that_fails_is_tried_again_while_the_old_keys_serve(store, ser
         assert "503" in server.log_text() and "old_ones_end" in server.log_text()
 
 
+def test_a_server_that_is_stopped_waits_for_a_renewal_no_longer_than_it_may_take(store, service, tmp_path):
+    service.seconds = 4
+    server = serving(store, tmp_path, set_up("container", service, store, tmp_path)).start()
+    service.delay_s = 20
+    minato.wait_until(lambda: len(service.asked) == 2, 10, "a renewal")
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < 8
+    server.remove()
+
+
 def test_without_new_keys_the_store_is_not_asked_once_they_have_ended(store, service, tmp_path):
     service.seconds = 4
     with serving(store, tmp_path, set_up("container", service, store, tmp_path)) as server:
