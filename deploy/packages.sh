@@ -6,14 +6,14 @@
 # What the build needs.
 build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config
-    libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libexpat1-dev libs3-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
+    libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libhiredis-dev libexpat1-dev libs3-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
 )
 
 # What the tests need on top. Go is not here: Debian 12 has one too old for the conformance program and the clients in Go,
 # which tests/support/go_tools.py builds where a newer one is at hand.
 test_packages=(
     libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace
-    spin nginx python3 python3-pytest python3-h2 nghttp2-client apache2-utils curl openssl ca-certificates
+    spin nginx redis-server python3 python3-pytest python3-h2 nghttp2-client apache2-utils curl openssl ca-certificates
     docker.io containerd runc crun iptables podman skopeo buildah docker-registry
     ceph-mon ceph-osd radosgw ceph-common
 )

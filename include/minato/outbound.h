@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Requests to other servers over HTTP: one client, with connections that each loop keeps for itself. Asynchronous calls
- * follow async.h. Redirects are not followed; certificates are always checked.
+ * Requests to other servers: over HTTP (redirects are not followed, certificates always checked) and to Redis. One
+ * client each, with connections that every loop keeps for itself. Asynchronous calls follow async.h.
  */
 #ifndef MINATO_OUTBOUND_H
 #define MINATO_OUTBOUND_H
@@ -66,5 +66,81 @@ enum result http_client_open(struct http_client *client, struct http_exchange *e
 enum result http_download_read(struct http_download *download, struct page *page, struct done done) NODISCARD;
 /* On its loop, no read outstanding. Accepts NULL. */
 void http_download_close(struct http_download *download);
+
+/* ---- Redis ----
+ *
+ * Each loop has a connection of its own to the server (of a cluster: to each of its primaries that it needs), over
+ * which commands are pipelined: what one turn of the loop sends goes out by one write. A connection that lets a command
+ * wait for REDIS_DEADLINE_MS is closed, and until another one is ready nobody waits: a dead server costs one deadline.
+ */
+
+#define REDIS_DEADLINE_MS 500u
+#define REDIS_SCRIPTS_MAX 16u
+#define REDIS_RUN_ID_LENGTH 16u
+
+struct redis_client;
+struct redis_link;  /* a connection that is ready. Valid until control returns to its loop */
+struct redis_reply; /* valid until the call that got it returns */
+
+struct redis_client_settings {
+    /* "redis://[[user]:password@]host[:port][/database]", "unix://[[user]:password@]path[?database]",
+     * "redis+sentinel://[[user]:password@]host[:port],.../name[/database]". A secret. */
+    struct slice url;
+    struct pool *pool; /* looks names up */
+    /* In Lua: loaded whenever a connection is made, known by their positions. Borrowed for the client's life. */
+    const char *const *scripts;
+    size_t script_count;
+    /* All on the loop of the connection. Before anything else is sent over it. */
+    void (*on_ready)(void *data, struct redis_link *link);
+    /* Not reached, or no longer; `why` for the log. Told once for each spell of silence. */
+    void (*on_lost)(void *data, struct loop *loop, struct slice why);
+    /* The server refused a command. */
+    void (*on_error)(void *data, struct loop *loop, struct slice text);
+    void *data;
+};
+
+/* Start-up. INVALID: a sentence for the operator is in `ret_why`, without the URL's secrets. */
+enum result redis_client_new(const struct redis_client_settings *settings, struct strbuf *ret_why,
+                             struct redis_client **ret_client) NODISCARD;
+/* Begins to connect from `loop`: on its thread, or before it runs. */
+void redis_client_start(struct redis_client *client, struct loop *loop);
+/* No loop runs any more; they still exist. What is outstanding is answered with NULL. Accepts NULL. */
+void redis_client_free(struct redis_client *client);
+
+/* The connection of `loop` for keys whose part in braces is `hashed`; NULL: none is ready. On the loop. */
+struct redis_link *redis_client_link(struct redis_client *client, struct loop *loop, struct slice hashed);
+struct loop *redis_link_loop(const struct redis_link *link);
+/* Names the server's process: another after each restart and at each server. REDIS_RUN_ID_LENGTH characters. */
+struct slice redis_link_run_id(const struct redis_link *link);
+/* A number of the caller's, 0 on each new connection. */
+uint64_t *redis_link_mark(struct redis_link *link);
+/* Another one is made after a pause. Harmless where it is closed already. */
+void redis_link_close(struct redis_link *link, struct slice why);
+
+/* A command under way; embedded in the caller's memory until it is answered. */
+struct redis_command {
+    /* Once, after the call that sent it has returned. NULL: refused, or nobody knows whether it was done. May send. */
+    void (*answered)(struct redis_command *command, const struct redis_reply *reply);
+    /* private */
+    struct redis_link *link;
+    struct redis_command *next;
+    uint64_t sent_ms;
+};
+
+#define REDIS_ARGUMENTS_MAX 1100u
+
+/* False: the connection is ending, and `answered` will not be called. `arguments` are copied. */
+bool redis_link_send(struct redis_link *link, struct redis_command *command, const struct slice *arguments,
+                     size_t count) NODISCARD;
+/* The same with a script: its keys (at most 9), then its other arguments. */
+bool redis_link_run(struct redis_link *link, struct redis_command *command, unsigned script, const struct slice *keys,
+                    size_t key_count, const struct slice *arguments, size_t count) NODISCARD;
+
+/* False if the reply is of another kind; a nil is of none. */
+bool redis_reply_text(const struct redis_reply *reply, struct slice *ret_text);
+bool redis_reply_number(const struct redis_reply *reply, int64_t *ret_number);
+/* Of an array; 0 of anything else. */
+size_t redis_reply_count(const struct redis_reply *reply);
+const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t i);
 
 #endif
