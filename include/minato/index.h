@@ -3,7 +3,7 @@
  * The look-up in front of the store: may this repository serve this digest, which digest does a tag name, and the
  * lists of tags, repositories and referrers. Readers fill under leases and writers announce themselves (DESIGN.md, "The
  * index and its coherence"), so that an answer is never older than the last acknowledged write. Calls follow async.h;
- * the local index completes every call at once.
+ * the local index completes every call at once. What a call is given by pointer or slice lives until it has reported.
  */
 #ifndef MINATO_INDEX_H
 #define MINATO_INDEX_H
@@ -36,8 +36,9 @@ struct index_key {
 };
 
 struct index_value {
-    struct digest digest; /* the target */
-    uint64_t size;        /* of the blob; 0 where it is not known */
+    struct digest digest;       /* the target */
+    uint64_t size;              /* of the blob; 0 where it is not known */
+    char place[UUID_TEXT_SIZE]; /* of the blob: its bytes are at minato/bytes/<this>; empty: at their digest's path */
 };
 
 /* A write that never ends keeps readers from filling for this long. Longer than the store's total deadline. */
@@ -53,12 +54,42 @@ typedef uint64_t index_write;
 struct index *index_new_local(size_t entries_max, struct clock clock, struct metrics *metrics);
 /* Remembers nothing: for a store that other processes write to as well, while no index is shared. */
 struct index *index_new_none(void);
-void index_free(struct index *index); /* accepts NULL */
+
+#define INDEX_STORE_NAME_MAX 32u
+struct index_redis_settings {
+    struct slice url; /* redis_client_settings has its form */
+    uint64_t ttl_ms;  /* how long anything is remembered at most */
+    struct slice
+        store; /* names the store among all that may share the server, at most INDEX_STORE_NAME_MAX characters */
+    struct pool *pool;
+    struct clock clock;
+    struct metrics *metrics; /* may be NULL */
+    struct log *log;         /* the same; outlives the index */
+};
+/* In Redis, shared by all replicas of one store: src/index/README.md. INVALID: the URL is none, and a sentence for the
+ * operator is in `ret_why`. */
+enum result index_new_redis(const struct index_redis_settings *settings, struct strbuf *ret_why,
+                            struct index **ret_index) NODISCARD;
+/* For each loop that will use it: on its thread, or before it runs. */
+void index_start(struct index *index, struct loop *loop);
+/* No loop runs any more; they still exist. Accepts NULL. */
+void index_free(struct index *index);
 
 /* OK: *ret_value. NOT_FOUND: not known here: read the store, then index_fill with *ret_lease (absence is not filled);
  * *ret_lease is written on NOT_FOUND only. UNAVAILABLE: read the store, do not fill. */
 enum result index_read(struct index *index, struct index_key key, struct index_value *ret_value, index_lease *ret_lease,
                        struct done done) NODISCARD;
+
+/* What index_read says. */
+struct index_found {
+    enum result result;
+    struct index_value value;
+    index_lease lease;
+};
+/* Reads a TAG and, if it is known, the REVISION that it names, at once. OK: both have been read, *ret_revision only if
+ * *ret_tag is OK. UNAVAILABLE: neither. */
+enum result index_read_tag(struct index *index, struct index_key tag, struct index_found *ret_tag,
+                           struct index_found *ret_revision, struct done done) NODISCARD;
 /* Remembers what the store said, unless the lease is 0 or a writer began since it was given. OK either way: a fill that
  * is refused is no failure. */
 enum result index_fill(struct index *index, struct index_key key, const struct index_value *value, index_lease lease,
@@ -98,18 +129,23 @@ enum index_list_outcome {
     INDEX_MEMBER_UNKNOWN, /* one or the other, but nothing of this write will still reach the store */
 };
 
-/* OK: at most `limit` members after `after` (empty: from the first), in byte order, copied into `arena`. A write under
- * way is not yet in it. NOT_FOUND: the list is not known: read the store whole, after this call has answered, then
- * index_list_fill with *ret_lease, which is written on NOT_FOUND only (0: do not fill). UNAVAILABLE: read the store, do
- * not fill. */
+/* OK: at most `limit` members after `after` (empty: from the first), in byte order, copied into `arena`; less than
+ * there are if they are large. A write under way is not yet in it. NOT_FOUND: the list is not known: read the store
+ * whole, after this call has answered, then index_list_fill with *ret_lease, which is written on NOT_FOUND only (0: do
+ * not fill); a NULL ret_lease asks for none. BUSY: another replica is reading it from the store: ask again, or read it
+ * too and do not fill. UNAVAILABLE: read the store, do not fill. */
 enum result index_list_read(struct index *index, struct index_list_key key, struct slice after, size_t limit,
                             struct arena *arena, struct index_list_page *ret_page, index_lease *ret_lease,
                             struct done done) NODISCARD;
-/* Installs what the store listed, in any order, duplicates or not, corrected by the writes that ended since the lease
- * was given; of a member whose write has not ended it keeps what was listed. OK also when it is refused: the lease is
- * over (INDEX_WRITE_MAX_MS at most), too much was written meanwhile, or the list is larger than all lists may be. */
+/* Installs what the store listed, in byte order and each member once, corrected by the writes that ended since the
+ * lease was given; of a member whose write has not ended it keeps what was listed. OK also when it is refused: the
+ * lease is over (INDEX_WRITE_MAX_MS at most), too much was written meanwhile, or the list is larger than all lists may
+ * be. */
 enum result index_list_fill(struct index *index, struct index_list_key key, const struct index_member *members,
                             size_t count, index_lease lease, struct done done) NODISCARD;
+/* Instead of filling: another may. */
+enum result index_list_give_back(struct index *index, struct index_list_key key, index_lease lease,
+                                 struct done done) NODISCARD;
 /* Before a write to the store that adds, changes or removes `member`. An empty member: a write that changes the list in
  * a way not known; its end forgets the list. Not OK: the write must not be made. */
 enum result index_list_begin(struct index *index, struct index_list_key key, struct slice member,

@@ -18,6 +18,12 @@
 
 struct registry;
 
+#define REGISTRY_STORE_NAME_SIZE 17 /* 16 hexadecimal characters and a NUL */
+/* What the store is called among others, wherever it is reached: random, left in it by the first who asks. Start-up
+ * only; runs `loop`, which no thread runs yet. */
+enum result registry_name_store(struct storage *storage, struct loop *loop,
+                                char ret_name[REGISTRY_STORE_NAME_SIZE]) NODISCARD;
+
 /* Start-up only, may block (without http.secret it loads the stored one). UNSUPPORTED: parts of this store are
  * smaller than a page. `config` is borrowed; `metrics` and `log` may
  * be NULL. */
@@ -52,6 +58,7 @@ enum flow_next registry_reindex(struct flow *f, struct registry *registry, struc
 struct blob_info {
     struct digest digest; /* of the bytes served: what was asked for, unless a link names another algorithm's */
     uint64_t size;
+    char place[UUID_TEXT_SIZE]; /* where they are: index_value */
 };
 
 /* NOT_FOUND unless this repository may serve it and its bytes are there. */
@@ -62,9 +69,9 @@ enum flow_next blob_find(struct flow *f, struct registry *registry, struct repo_
 enum flow_next blob_open(struct flow *f, struct registry *registry, const struct blob_info *info, uint64_t offset,
                          uint64_t length, struct storage_reader **ret_reader);
 /* Where clients read a blob that blob_find found without us, for as long as the URL serves. UNSUPPORTED unless
- * storage_has_urls. */
-enum flow_next blob_find_url(struct flow *f, struct registry *registry, const struct blob_info *info,
-                             struct storage_url *ret_url);
+ * storage_has_urls; UNAVAILABLE without keys to sign it. No I/O. */
+enum result blob_find_url(struct registry *registry, const struct blob_info *info, struct arena *arena,
+                          struct storage_url *ret_url) NODISCARD;
 /* Lets `repo` serve a blob that `from` has. NOT_FOUND: it has not. Whether the caller may read `from` is the caller's.
  */
 enum flow_next blob_mount(struct flow *f, struct registry *registry, struct repo_name repo, struct repo_name from,

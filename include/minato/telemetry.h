@@ -80,6 +80,7 @@ enum metric_counter {
     METRIC_STORAGE_ERRORS,
     METRIC_INDEX_HITS,
     METRIC_INDEX_MISSES,
+    METRIC_INDEX_UNREACHABLE, /* look-ups that the store answered because the index could not be asked */
     METRIC_LOG_LINES_DROPPED,
     METRIC_COUNTER_COUNT
 };

@@ -14,7 +14,6 @@ struct blob_read {
     enum range_kind range_kind;
     struct byte_range range;
     struct storage_reader *reader;
-    struct storage_url url;
 };
 
 /* ---- sending: from here on there is a reader to close ---- */
@@ -75,30 +74,24 @@ static const struct flow_program send_program = {"blob_send", FLOW_STEPS(send_st
 
 /* ---- sending elsewhere ---- */
 
-static enum flow_next find_url(struct flow *f)
-{
-    const struct api_call *call = flow_owner(f);
-    struct blob_read *op = call->state;
-    return blob_find_url(f, call->services->registry, &op->info, &op->url);
-}
-
 /* No entity tag, type or ranges: those are what the client finds there, and it repeats its Range. Kept by nobody but
  * the client, for it is an answer to who asked. */
 static enum flow_next redirect(struct flow *f)
 {
     const struct api_call *call = flow_owner(f);
     const struct blob_read *op = call->state;
+    struct storage_url url;
+    enum result r = blob_find_url(call->services->registry, &op->info, flow_arena(f), &url);
+    if (r != OK)
+        return flow_fail(f, r);
     struct api_int_headers headers;
     api_int_headers_init(&headers, call);
-    api_int_headers_add(&headers, SLICE("location"), op->url.text);
+    api_int_headers_add(&headers, SLICE("location"), url.text);
     api_int_headers_add(&headers, SLICE("docker-content-digest"), op->digest_text);
     api_int_headers_add(&headers, SLICE("cache-control"),
-                        arena_format(flow_arena(f), "private, max-age=%u", (unsigned)op->url.same_for_s));
+                        arena_format(flow_arena(f), "private, max-age=%u", (unsigned)url.same_for_s));
     return flow_await(f, http_reply_bytes(call->req, 307, headers.items, headers.count, SLICE_EMPTY, flow_done(f)));
 }
-
-static const struct flow_step redirect_steps[] = {{"find url", find_url}, {"redirect", redirect}};
-static const struct flow_program redirect_program = {"blob_redirect", FLOW_STEPS(redirect_steps)};
 
 /* ---- deciding what to answer ---- */
 
@@ -150,7 +143,7 @@ static enum flow_next answer_blob(struct flow *f)
         return flow_await(f,
                           http_reply_head(call->req, 200, headers.items, headers.count, op->info.size, flow_done(f)));
     if (op->info.size > 0 && storage_has_urls(registry_storage(call->services->registry)))
-        return flow_call(f, &redirect_program, call);
+        return redirect(f);
     choose_range(call, op);
     if (op->range_kind == RANGE_UNSATISFIABLE) {
         api_add_error_header(

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What an index backend is. index.c is the door and counts; a backend (local.c, later Redis) answers. The calls have
- * the contracts of index.h; a backend that answers PENDING ends a read with index_int_count before it calls `done`.
+ * What an index backend is. index.c is the door and counts; a backend (local.c, redis.c, none.c) answers. The calls
+ * have the contracts of index.h; a backend that answers PENDING ends a read with index_int_count before it calls
+ * `done`.
  */
 #ifndef MINATO_INDEX_INT_H
 #define MINATO_INDEX_INT_H
@@ -11,8 +12,11 @@
 struct index_backend {
     const char *name;
     void (*free)(struct index *index);
+    void (*start)(struct index *index, struct loop *loop); /* may be NULL */
     enum result (*read)(struct index *index, const struct index_key *key, struct index_value *ret_value,
                         index_lease *ret_lease, struct done done);
+    enum result (*read_tag)(struct index *index, const struct index_key *tag, struct index_found *ret_tag,
+                            struct index_found *ret_revision, struct done done); /* NULL: by two reads */
     enum result (*fill)(struct index *index, const struct index_key *key, const struct index_value *value,
                         index_lease lease, struct done done);
     enum result (*begin)(struct index *index, const struct index_key *key, index_write *ret_write, struct done done);
@@ -22,6 +26,8 @@ struct index_backend {
                              struct done done);
     enum result (*list_fill)(struct index *index, const struct index_list_key *key, const struct index_member *members,
                              size_t count, index_lease lease, struct done done);
+    enum result (*list_give_back)(struct index *index, const struct index_list_key *key, index_lease lease,
+                                  struct done done); /* NULL: a lease keeps nobody from reading */
     enum result (*list_begin)(struct index *index, const struct index_list_key *key, struct slice member,
                               index_write *ret_write, struct done done);
     enum result (*list_end)(struct index *index, const struct index_list_key *key, struct slice member,

@@ -59,7 +59,7 @@ enum result index_int_local_list_read(struct index *base, const struct index_lis
         link_take_out(&list->link);
         link_put_last(&l.shard->warm, &list->link);
         list->last_read = atomic_fetch_add(&l.lists->reads, 1);
-    } else {
+    } else if (ret_lease != NULL) {
         *ret_lease = give_lease(&l, &packed);
     }
     index_int_lists_unlock(&l);

@@ -64,7 +64,8 @@ static enum result none_list_read(struct index *index, const struct index_list_k
     (void)arena;
     (void)ret_page;
     (void)done;
-    *ret_lease = 0;
+    if (ret_lease != NULL)
+        *ret_lease = 0;
     return NOT_FOUND;
 }
 

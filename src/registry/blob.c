@@ -12,8 +12,10 @@ struct blob_find_op {
 
 static void give_info(struct blob_find_op *op)
 {
-    op->ret_info->digest = op->lookup.value.digest;
-    op->ret_info->size = op->lookup.value.size;
+    const struct index_value *value = &op->lookup.value;
+    op->ret_info->digest = value->digest;
+    op->ret_info->size = value->size;
+    memcpy(op->ret_info->place, value->place, sizeof(value->place));
 }
 
 static enum flow_next look_up(struct flow *f)
@@ -63,7 +65,7 @@ struct blob_open_op {
     struct registry *registry;
     struct digest digest;
     struct slice path;
-    struct blob_place place;
+    struct blob_place place; /* as the store says, when they were not where they had been */
     uint64_t offset;
     uint64_t length;
     uint64_t size;
@@ -74,7 +76,7 @@ struct blob_open_op {
     struct storage_reader **ret_reader;
 };
 
-static enum flow_next open_reader(struct flow *f)
+static enum flow_next open_at(struct flow *f, bool is_last)
 {
     struct blob_open_op *op = flow_owner(f);
     if (op->open.state == PENDING_IDLE) {
@@ -82,30 +84,35 @@ static enum flow_next open_reader(struct flow *f)
         registry_int_pending_started(&op->open, storage_open_read(op->registry->storage, op->path, op->offset,
                                                                   op->length, &op->object, &op->reader, done));
     }
-    bool is_elsewhere = op->open.state == PENDING_OVER && op->open.result == NOT_FOUND &&
-                        op->registry->has_fixed_parts && op->place.path.len == 0;
-    return is_elsewhere ? FLOW_NEXT : registry_int_pending_await(f, &op->open);
+    bool may_be_elsewhere = op->open.state == PENDING_OVER && op->open.result == NOT_FOUND && !is_last;
+    return may_be_elsewhere ? FLOW_NEXT : registry_int_pending_await(f, &op->open);
 }
 
-/* Not at its digest's path: where else? */
+static enum flow_next open_reader(struct flow *f)
+{
+    const struct blob_open_op *op = flow_owner(f);
+    return open_at(f, !op->registry->has_fixed_parts);
+}
+
+/* Moved since the index was told? */
 static enum flow_next find_place(struct flow *f)
 {
     struct blob_open_op *op = flow_owner(f);
     if (op->open.result == OK)
         return FLOW_NEXT;
-    return registry_int_location_read(f, op->registry, &op->digest, &op->place);
+    return registry_int_blob_place(f, op->registry, &op->digest, &op->place);
 }
 
-static enum flow_next open_located(struct flow *f)
+static enum flow_next open_again(struct flow *f)
 {
     struct blob_open_op *op = flow_owner(f);
-    if (op->place.path.len == 0)
+    if (op->open.result == OK)
         return FLOW_NEXT;
-    if (slice_equal(op->path, op->place.path))
-        return registry_int_pending_await(f, &op->open);
-    op->path = op->place.path;
-    op->open = (struct pending_call){0};
-    return open_reader(f);
+    if (!slice_equal(op->path, op->place.path)) {
+        op->path = op->place.path;
+        op->open = (struct pending_call){0};
+    }
+    return open_at(f, true);
 }
 
 /* The index said how long it is, and the reply's length was chosen by that. */
@@ -129,7 +136,7 @@ static void dispose_open(void *owner)
 static const struct flow_step blob_open_steps[] = {
     {"open reader", open_reader},
     {"find place", find_place},
-    {"open located", open_located},
+    {"open again", open_again},
     {"check size", check_size},
 };
 static const struct flow_program blob_open_program = {
@@ -144,7 +151,7 @@ enum flow_next blob_open(struct flow *f, struct registry *registry, const struct
     struct blob_open_op *op = ARENA_NEW(flow_arena(f), struct blob_open_op);
     op->registry = registry;
     op->digest = info->digest;
-    op->path = layout_blob(flow_arena(f), &info->digest);
+    op->path = registry_int_place_path(info->place, &info->digest, flow_arena(f));
     op->offset = offset;
     op->length = length;
     op->size = info->size;
@@ -152,46 +159,11 @@ enum flow_next blob_open(struct flow *f, struct registry *registry, const struct
     return flow_call(f, &blob_open_program, op);
 }
 
-/* ---- its URL ---- */
-
-struct blob_url_op {
-    struct registry *registry;
-    struct digest digest;
-    struct slice path;
-    struct storage_url *ret_url;
-};
-
-static enum flow_next find_path(struct flow *f)
+enum result blob_find_url(struct registry *registry, const struct blob_info *info, struct arena *arena,
+                          struct storage_url *ret_url)
 {
-    struct blob_url_op *op = flow_owner(f);
-    op->path = layout_blob(flow_arena(f), &op->digest);
-    if (!op->registry->has_fixed_parts)
-        return FLOW_NEXT;
-    return registry_int_blob_path(f, op->registry, &op->digest, &op->path);
-}
-
-static enum flow_next make_url(struct flow *f)
-{
-    struct blob_url_op *op = flow_owner(f);
-    enum result r = storage_find_url(op->registry->storage, op->path, clock_wall_ms(op->registry->clock), flow_arena(f),
-                                     op->ret_url);
-    return r == OK ? FLOW_NEXT : flow_fail(f, r);
-}
-
-static const struct flow_step blob_url_steps[] = {
-    {"find path", find_path},
-    {"make url", make_url},
-};
-static const struct flow_program blob_url_program = {.name = "blob_url", FLOW_STEPS(blob_url_steps)};
-
-enum flow_next blob_find_url(struct flow *f, struct registry *registry, const struct blob_info *info,
-                             struct storage_url *ret_url)
-{
-    struct blob_url_op *op = ARENA_NEW(flow_arena(f), struct blob_url_op);
-    op->registry = registry;
-    op->digest = info->digest;
-    op->ret_url = ret_url;
-    return flow_call(f, &blob_url_program, op);
+    struct slice path = registry_int_place_path(info->place, &info->digest, arena);
+    return storage_find_url(registry->storage, path, clock_wall_ms(registry->clock), arena, ret_url);
 }
 
 struct storage *registry_storage(struct registry *registry)

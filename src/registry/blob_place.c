@@ -5,72 +5,23 @@
  */
 #include "registry_int.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-
 #define LOCATION_BYTES_MAX 512
 #define BYTES_PREFIX "minato/bytes/"
 
-/* ---- what was found lately; any thread, the lock guards the slots ---- */
+/* ---- as the index keeps it: pure ---- */
 
-#define SLOTS 4096u
-
-struct place_slot {
-    struct digest digest;
-    bool is_used;
-    char uuid[UUID_TEXT_SIZE]; /* empty: at its own path */
-};
-
-struct place_cache {
-    pthread_mutex_t lock;
-    struct place_slot slots[SLOTS];
-};
-
-struct place_cache *registry_int_places_new(void)
+void registry_int_place_keep(const struct blob_place *place, char ret_kept[UUID_TEXT_SIZE])
 {
-    struct place_cache *cache = xcalloc(1, sizeof(*cache));
-    pthread_mutex_init(&cache->lock, NULL);
-    return cache;
-}
-
-void registry_int_places_free(struct place_cache *cache)
-{
-    if (cache == NULL)
-        return;
-    pthread_mutex_destroy(&cache->lock);
-    free(cache);
-}
-
-static struct place_slot *slot_of(struct place_cache *cache, const struct digest *digest)
-{
-    return &cache->slots[(digest->bytes[0] | (unsigned)digest->bytes[1] << 8) % SLOTS];
-}
-
-static void remember(struct place_cache *cache, const struct digest *digest, struct slice path)
-{
-    bool is_located = slice_has_prefix(path, SLICE(BYTES_PREFIX));
-    struct slice uuid = is_located ? slice_from(path, strlen(BYTES_PREFIX)) : SLICE_EMPTY;
-    pthread_mutex_lock(&cache->lock);
-    struct place_slot *slot = slot_of(cache, digest);
-    slot->digest = *digest;
-    slot->is_used = true;
+    struct slice prefix = SLICE(BYTES_PREFIX);
+    struct slice uuid = slice_has_prefix(place->path, prefix) ? slice_from(place->path, prefix.len) : SLICE_EMPTY;
+    memset(ret_kept, 0, UUID_TEXT_SIZE);
     if (uuid.len > 0)
-        memcpy(slot->uuid, uuid.ptr, UUID_TEXT_SIZE - 1);
-    slot->uuid[uuid.len > 0 ? UUID_TEXT_SIZE - 1 : 0] = '\0';
-    pthread_mutex_unlock(&cache->lock);
+        memcpy(ret_kept, uuid.ptr, UUID_TEXT_SIZE - 1);
 }
 
-static bool recall(struct place_cache *cache, const struct digest *digest, struct arena *arena, struct slice *ret_path)
+struct slice registry_int_place_path(const char kept[UUID_TEXT_SIZE], const struct digest *digest, struct arena *arena)
 {
-    char uuid[UUID_TEXT_SIZE];
-    pthread_mutex_lock(&cache->lock);
-    const struct place_slot *slot = slot_of(cache, digest);
-    bool is_known = slot->is_used && digest_equal(&slot->digest, digest);
-    memcpy(uuid, slot->uuid, sizeof(uuid));
-    pthread_mutex_unlock(&cache->lock);
-    if (is_known)
-        *ret_path = uuid[0] != '\0' ? layout_bytes(arena, slice_from_cstr(uuid)) : layout_blob(arena, digest);
-    return is_known;
+    return kept[0] != '\0' ? layout_bytes(arena, slice_from_cstr(kept)) : layout_blob(arena, digest);
 }
 
 /* ---- the location object: pure ---- */
@@ -169,7 +120,6 @@ static enum flow_next judge_data(struct flow *f)
     enum result r = flow_result(f);
     if (r == OK) {
         *op->ret_place = (struct blob_place){op->place.path, op->object.size};
-        remember(op->registry->places, &op->digest, op->place.path);
         return FLOW_RETURN;
     }
     if (r != NOT_FOUND || !op->registry->has_fixed_parts)
@@ -189,7 +139,6 @@ static enum flow_next return_located(struct flow *f)
     if (op->object.size != op->place.size)
         return flow_fail(f, CORRUPT);
     *op->ret_place = op->place;
-    remember(op->registry->places, &op->digest, op->place.path);
     return FLOW_NEXT;
 }
 
@@ -209,44 +158,4 @@ enum flow_next registry_int_blob_place(struct flow *f, struct registry *registry
     op->digest = *digest;
     op->ret_place = ret_place;
     return flow_call(f, &place_find_program, op);
-}
-
-/* ---- its path alone ---- */
-
-struct path_find {
-    struct registry *registry;
-    struct digest digest;
-    struct blob_place place;
-    struct slice *ret_path;
-};
-
-static enum flow_next find_place(struct flow *f)
-{
-    struct path_find *op = flow_owner(f);
-    return registry_int_blob_place(f, op->registry, &op->digest, &op->place);
-}
-
-static enum flow_next return_path(struct flow *f)
-{
-    struct path_find *op = flow_owner(f);
-    *op->ret_path = op->place.path;
-    return FLOW_NEXT;
-}
-
-static const struct flow_step path_find_steps[] = {
-    {"find place", find_place},
-    {"return path", return_path},
-};
-static const struct flow_program path_find_program = {.name = "path_find", FLOW_STEPS(path_find_steps)};
-
-enum flow_next registry_int_blob_path(struct flow *f, struct registry *registry, const struct digest *digest,
-                                      struct slice *ret_path)
-{
-    if (recall(registry->places, digest, flow_arena(f), ret_path))
-        return FLOW_NEXT;
-    struct path_find *op = ARENA_NEW(flow_arena(f), struct path_find);
-    op->registry = registry;
-    op->digest = *digest;
-    op->ret_path = ret_path;
-    return flow_call(f, &path_find_program, op);
 }

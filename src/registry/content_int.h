@@ -78,22 +78,25 @@ struct fence {
     struct index_key key;
     struct index_list_key list;
     struct slice member;
-    /* how the write ended, before registry_int_fence_end */
+    /* how the write ended, before registry_int_fences_end */
     bool is_open; /* the store may still change: the fence is left to expire, and a list is forgotten, now and then */
     enum index_list_outcome outcome; /* of a list; zeroed is PRESENT */
     struct slice data;
     /* private; zeroed */
     index_write write;
+    uint64_t begun_ms;
     struct gate gate;
     struct pending_call begin;
     index_write doubt;
     struct pending_call begin_doubt;
-    bool is_ended;
+    struct pending_call end;
 };
-/* A step, or a part of one: to be called again until it is NEXT. */
-enum flow_next registry_int_fence_begin(struct flow *f, struct fence *fence);
-/* A step of `finally`; harmless where it was not begun. */
-enum flow_next registry_int_fence_end(struct flow *f, struct fence *fence);
+/* All at once. A step, or a part of one: to be called again until it is NEXT. */
+enum flow_next registry_int_fences_begin(struct flow *f, struct fence *fences, size_t count);
+/* Whether a write that begins now will have ended when the index stops waiting for it. If not, it must not be made. */
+bool registry_int_fences_hold(const struct fence *fences, size_t count);
+/* All at once. A step of `finally`; harmless where they were not begun. */
+enum flow_next registry_int_fences_end(struct flow *f, struct fence *fences, size_t count);
 /* Does the store have it or not? After these nobody can say. */
 bool registry_int_is_unknown(enum result r);
 struct fence registry_int_fence_of_repository(struct registry *registry, struct repo_name repo);
@@ -152,10 +155,15 @@ struct list_read {
     struct index_member *filled; /* malloc'ed, freed by the program; names and data in the flow's arena */
     size_t filled_count;
     size_t filled_capacity;
+    bool stays_cold; /* the index is not told */
 
-    index_lease lease;
+    index_lease lease; /* 0: none, or used */
     struct gate gate;
     struct pending_call ask;
+    struct pending_call tell;
+    struct pending_call pause;
+    struct timer timer;
+    uint64_t waiting_since_ms; /* for another replica; 0: not yet */
     struct held_lock single;
     struct slice lock_name;
 };

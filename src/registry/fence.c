@@ -28,49 +28,96 @@ struct fence registry_int_fence_of_tags(struct registry *registry, struct repo_n
                           .outcome = INDEX_MEMBER_UNKNOWN};
 }
 
-enum flow_next registry_int_fence_begin(struct flow *f, struct fence *fence)
+/* ---- beginning ---- */
+
+/* A write that begins this long after its fence still ends before the fence does: no call of a store takes longer than
+ * STORE_CALL_MAX_MS, and the fence's time counts from when the index had it. */
+#define STORE_CALL_MAX_MS 20000u
+#define WRITE_WITHIN_MS (INDEX_WRITE_MAX_MS - STORE_CALL_MAX_MS - 5000u)
+
+static void start_begin(struct flow *f, struct fence *fence)
 {
-    if (fence->begin.state == PENDING_IDLE) {
-        struct index *index = fence->registry->index;
-        struct done done = registry_int_pending_done(&fence->begin, &fence->gate, f);
-        enum result r = fence->is_of_list ? index_list_begin(index, fence->list, fence->member, &fence->write, done)
-                                          : index_begin(index, fence->key, &fence->write, done);
-        registry_int_pending_started(&fence->begin, r);
+    struct index *index = fence->registry->index;
+    struct done done = registry_int_pending_done(&fence->begin, &fence->gate, f);
+    fence->begun_ms = clock_monotonic_ms(fence->registry->clock);
+    registry_int_pending_started(
+        &fence->begin, fence->is_of_list ? index_list_begin(index, fence->list, fence->member, &fence->write, done)
+                                         : index_begin(index, fence->key, &fence->write, done));
+}
+
+enum flow_next registry_int_fences_begin(struct flow *f, struct fence *fences, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fences[i].begin.state == PENDING_IDLE)
+            start_begin(f, &fences[i]);
+    for (size_t i = 0; i < count; i++) {
+        enum flow_next next = registry_int_pending_await(f, &fences[i].begin);
+        if (next != FLOW_NEXT)
+            return next;
     }
-    return registry_int_pending_await(f, &fence->begin);
+    return FLOW_NEXT;
+}
+
+bool registry_int_fences_hold(const struct fence *fences, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (clock_monotonic_ms(fences[i].registry->clock) - fences[i].begun_ms > WRITE_WITHIN_MS)
+            return false;
+    return true;
+}
+
+/* ---- ending ---- */
+
+static bool is_begun(const struct fence *fence)
+{
+    return fence->begin.state == PENDING_OVER && fence->begin.result == OK;
 }
 
 /* What the write did, if it did it, is in the list when that is read again; what it may still do, when the fence
  * expires. A write of no member in particular makes the index forget the list. */
-static enum flow_next forget_list(struct flow *f, struct fence *fence)
+static void start_doubt(struct flow *f, struct fence *fence)
 {
-    struct index *index = fence->registry->index;
-    if (fence->begin_doubt.state == PENDING_IDLE) {
-        struct done done = registry_int_pending_done(&fence->begin_doubt, &fence->gate, f);
-        registry_int_pending_started(&fence->begin_doubt,
-                                     index_list_begin(index, fence->list, SLICE_EMPTY, &fence->doubt, done));
-    }
-    if (fence->begin_doubt.state == PENDING_RUNNING)
-        return registry_int_gate_wait(f, &fence->gate);
-    fence->is_ended = true;
-    if (fence->begin_doubt.result != OK)
-        return FLOW_NEXT;
-    return flow_await_any(f, index_list_end(index, fence->list, SLICE_EMPTY, fence->doubt, INDEX_MEMBER_UNKNOWN,
-                                            SLICE_EMPTY, flow_done(f)));
+    struct done done = registry_int_pending_done(&fence->begin_doubt, &fence->gate, f);
+    registry_int_pending_started(
+        &fence->begin_doubt, index_list_begin(fence->registry->index, fence->list, SLICE_EMPTY, &fence->doubt, done));
 }
 
-enum flow_next registry_int_fence_end(struct flow *f, struct fence *fence)
+static void start_end(struct flow *f, struct fence *fence)
+{
+    struct index *index = fence->registry->index;
+    struct done done = registry_int_pending_done(&fence->end, &fence->gate, f);
+    enum result r = OK;
+    if (fence->is_open && fence->is_of_list && fence->begin_doubt.result == OK)
+        r = index_list_end(index, fence->list, SLICE_EMPTY, fence->doubt, INDEX_MEMBER_UNKNOWN, SLICE_EMPTY, done);
+    else if (!fence->is_open && fence->is_of_list)
+        r = index_list_end(index, fence->list, fence->member, fence->write, fence->outcome, fence->data, done);
+    else if (!fence->is_open)
+        r = index_end(index, fence->key, fence->write, done);
+    registry_int_pending_started(&fence->end, r);
+}
+
+/* As far as it goes without waiting; true: at its end. */
+static bool go_on(struct flow *f, struct fence *fence)
 {
     if (fence->begin.state == PENDING_RUNNING)
-        return registry_int_gate_wait(f, &fence->gate);
-    if (fence->begin.state != PENDING_OVER || fence->begin.result != OK || fence->is_ended)
-        return FLOW_NEXT;
-    if (fence->is_open)
-        return fence->is_of_list ? forget_list(f, fence) : FLOW_NEXT;
-    fence->is_ended = true;
-    struct index *index = fence->registry->index;
-    if (!fence->is_of_list)
-        return flow_await_any(f, index_end(index, fence->key, fence->write, flow_done(f)));
-    return flow_await_any(
-        f, index_list_end(index, fence->list, fence->member, fence->write, fence->outcome, fence->data, flow_done(f)));
+        return false;
+    if (!is_begun(fence))
+        return true;
+    bool has_doubt = fence->is_open && fence->is_of_list;
+    if (has_doubt && fence->begin_doubt.state == PENDING_IDLE)
+        start_doubt(f, fence);
+    if (has_doubt && fence->begin_doubt.state == PENDING_RUNNING)
+        return false;
+    if (fence->end.state == PENDING_IDLE)
+        start_end(f, fence);
+    return fence->end.state == PENDING_OVER;
+}
+
+enum flow_next registry_int_fences_end(struct flow *f, struct fence *fences, size_t count)
+{
+    struct fence *waited_for = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!go_on(f, &fences[i]))
+            waited_for = &fences[i];
+    return waited_for != NULL ? registry_int_gate_wait(f, &waited_for->gate) : FLOW_NEXT;
 }

@@ -41,6 +41,14 @@ bool registry_int_lookup_is_known(struct lookup *l, struct flow *f)
     return l->ask.state == PENDING_OVER && l->ask.result == OK;
 }
 
+void registry_int_lookup_take(struct lookup *l, const struct index_found *found)
+{
+    l->ask.state = PENDING_OVER;
+    l->ask.result = found->result;
+    l->value = found->value;
+    l->lease = found->lease;
+}
+
 static enum flow_next ask_index(struct flow *f)
 {
     struct lookup *l = flow_owner(f);
@@ -102,7 +110,7 @@ static enum flow_next read_link(struct flow *f)
 static enum flow_next stat_bytes(struct flow *f)
 {
     struct lookup *l = flow_owner(f);
-    l->place.size = 0;
+    l->place = (struct blob_place){0};
     if (l->key.kind != INDEX_LAYER)
         return FLOW_NEXT;
     return registry_int_blob_place(f, l->registry, &l->value.digest, &l->place);
@@ -112,6 +120,7 @@ static enum flow_next fill_index(struct flow *f)
 {
     struct lookup *l = flow_owner(f);
     l->value.size = l->place.size;
+    registry_int_place_keep(&l->place, l->value.place);
     /* What a second link said is not filled: nobody who removes that link would know of this key. */
     if (l->lease == 0 || l->links_tried > 1)
         return FLOW_RETURN;

@@ -4,6 +4,8 @@
  */
 #include "content_int.h"
 
+enum { FENCE_VALUE, FENCE_LIST, FENCE_REFERRERS, FENCES };
+
 struct link_write {
     struct registry *registry;
     struct digest target;
@@ -12,32 +14,18 @@ struct link_write {
     enum link_guard guard; /* of the first path */
     struct slice etag;
 
-    struct fence value;
-    struct fence list;
-    struct fence referrers; /* of a tag that carries referrers */
-    bool has_referrers;
+    struct fence fences[FENCES];
+    size_t fence_count; /* without the last, unless a tag carries referrers */
     char text[DIGEST_TEXT_MAX];
     size_t written;
     struct gate gate;
     struct pending_call put;
 };
 
-static enum flow_next begin_value(struct flow *f)
+static enum flow_next begin_fences(struct flow *f)
 {
     struct link_write *w = flow_owner(f);
-    return registry_int_fence_begin(f, &w->value);
-}
-
-static enum flow_next begin_list(struct flow *f)
-{
-    struct link_write *w = flow_owner(f);
-    return registry_int_fence_begin(f, &w->list);
-}
-
-static enum flow_next begin_referrers(struct flow *f)
-{
-    struct link_write *w = flow_owner(f);
-    return w->has_referrers ? registry_int_fence_begin(f, &w->referrers) : FLOW_NEXT;
+    return registry_int_fences_begin(f, w->fences, w->fence_count);
 }
 
 static enum result put_link(struct link_write *w, struct done done)
@@ -64,9 +52,11 @@ static enum flow_next write_links(struct flow *f)
         w->written++;
     }
     if (w->written == w->path_count) {
-        w->list.outcome = INDEX_MEMBER_PRESENT;
+        w->fences[FENCE_LIST].outcome = INDEX_MEMBER_PRESENT;
         return FLOW_NEXT;
     }
+    if (!registry_int_fences_hold(w->fences, w->fence_count))
+        return flow_fail(f, UNAVAILABLE);
     struct done done = registry_int_pending_done(&w->put, &w->gate, f);
     registry_int_pending_started(&w->put, put_link(w, done));
     return FLOW_AGAIN;
@@ -86,44 +76,26 @@ static enum flow_next see_to_the_put(struct flow *f)
     if (w->put.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &w->gate);
     if (w->put.state == PENDING_OVER && w->put.result != OK) {
-        bool is_unknown = registry_int_is_unknown(w->put.result);
-        w->value.is_open = is_unknown;
-        w->list.is_open = is_unknown;
-        w->referrers.is_open = is_unknown;
-        w->list.outcome = w->written == 0 ? outcome_of_refusal(w->put.result) : INDEX_MEMBER_UNKNOWN;
+        for (size_t i = 0; i < w->fence_count; i++)
+            w->fences[i].is_open = registry_int_is_unknown(w->put.result);
+        w->fences[FENCE_LIST].outcome = w->written == 0 ? outcome_of_refusal(w->put.result) : INDEX_MEMBER_UNKNOWN;
     }
     return FLOW_NEXT;
 }
 
-static enum flow_next end_value(struct flow *f)
+static enum flow_next end_fences(struct flow *f)
 {
     struct link_write *w = flow_owner(f);
-    return registry_int_fence_end(f, &w->value);
-}
-
-static enum flow_next end_list(struct flow *f)
-{
-    struct link_write *w = flow_owner(f);
-    return registry_int_fence_end(f, &w->list);
-}
-
-static enum flow_next end_referrers(struct flow *f)
-{
-    struct link_write *w = flow_owner(f);
-    return registry_int_fence_end(f, &w->referrers);
+    return registry_int_fences_end(f, w->fences, w->fence_count);
 }
 
 static const struct flow_step link_write_steps[] = {
-    {"begin value", begin_value},
-    {"begin list", begin_list},
-    {"begin referrers", begin_referrers},
+    {"begin fences", begin_fences},
     {"write links", write_links},
 };
 static const struct flow_step link_write_finally[] = {
     {"see to the put", see_to_the_put},
-    {"end value", end_value},
-    {"end list", end_list},
-    {"end referrers", end_referrers},
+    {"end fences", end_fences},
 };
 static const struct flow_program link_write_program = {
     .name = "link_write",
@@ -138,9 +110,10 @@ enum flow_next registry_int_link_digest(struct flow *f, struct registry *registr
     struct link_write *w = ARENA_NEW(arena, struct link_write);
     w->registry = registry;
     w->target = *target;
-    w->value.registry = registry;
-    w->value.key = (struct index_key){.kind = kind, .repo = repo, .name = digest_text(digest, arena)};
-    w->list = registry_int_fence_of_repository(registry, repo);
+    w->fences[FENCE_VALUE].registry = registry;
+    w->fences[FENCE_VALUE].key = (struct index_key){.kind = kind, .repo = repo, .name = digest_text(digest, arena)};
+    w->fences[FENCE_LIST] = registry_int_fence_of_repository(registry, repo);
+    w->fence_count = FENCE_LIST + 1;
     w->paths[0] =
         kind == INDEX_LAYER ? layout_layer_link(arena, repo, digest) : layout_revision_link(arena, repo, digest);
     w->path_count = 1;
@@ -156,10 +129,11 @@ enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, 
     struct link_write *w = ARENA_NEW(arena, struct link_write);
     w->registry = registry;
     w->target = *digest;
-    w->value.registry = registry;
-    w->value.key = (struct index_key){.kind = INDEX_TAG, .repo = repo, .name = tag.text};
-    w->list = registry_int_fence_of_tags(registry, repo, tag);
-    w->has_referrers = registry_int_fence_of_referrers_tag(registry, repo, tag, &w->referrers);
+    w->fences[FENCE_VALUE].registry = registry;
+    w->fences[FENCE_VALUE].key = (struct index_key){.kind = INDEX_TAG, .repo = repo, .name = tag.text};
+    w->fences[FENCE_LIST] = registry_int_fence_of_tags(registry, repo, tag);
+    bool has_referrers = registry_int_fence_of_referrers_tag(registry, repo, tag, &w->fences[FENCE_REFERRERS]);
+    w->fence_count = has_referrers ? FENCES : FENCE_LIST + 1;
     w->guard = guard;
     w->etag = etag;
     if (guard == LINK_CREATES || guard == LINK_MATCHES)

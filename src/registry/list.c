@@ -2,13 +2,15 @@
  *
  * Lists: folders of the store read whole, and the lists of the index, which are read from the store when they are cold.
  * One flow of the process fills a list, the others wait for it: a cold list that a hundred clients ask for is read
- * once.
+ * once. While another replica fills it they wait a while, too; not for ever, as it may be dead.
  */
 #include "content_int.h"
 
 #include <stdlib.h>
 
 #define FOLDER_PAGE 100000u /* as many as the store gives at a time */
+#define OTHERS_FILL_MS 5000u
+#define ASK_EVERY_MS 50u
 
 /* ---- folders ---- */
 
@@ -102,24 +104,24 @@ void registry_int_list_add(struct list_read *read, struct slice name, struct sli
     read->filled[read->filled_count++] = (struct index_member){name, data};
 }
 
-/* Twice: at first, and, when it was not known, again by whoever may fill it. */
-static enum flow_next ask_index(struct flow *f)
+/* OK: it is in op->page. The lease is asked for by whoever has become the filler. */
+static enum flow_next ask(struct flow *f, index_lease *ret_lease)
 {
     struct list_read *op = flow_owner(f);
     if (op->ask.state == PENDING_IDLE) {
         struct done done = registry_int_pending_done(&op->ask, &op->gate, f);
-        op->lease = 0;
         registry_int_pending_started(&op->ask, index_list_read(op->registry->index, op->key, op->after, op->limit,
-                                                               flow_arena(f), &op->page, &op->lease, done));
+                                                               flow_arena(f), &op->page, ret_lease, done));
     }
     if (op->ask.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &op->gate);
     op->ask.state = PENDING_IDLE;
-    if (op->ask.result == OK)
-        return FLOW_RETURN;
-    if (op->ask.result != NOT_FOUND)
-        op->lease = 0; /* the index is out of reach: the store answers */
-    return FLOW_NEXT;
+    return op->ask.result == OK ? FLOW_RETURN : FLOW_NEXT;
+}
+
+static enum flow_next ask_index(struct flow *f)
+{
+    return ask(f, NULL);
 }
 
 /* No tag or digest has a blank. */
@@ -133,6 +135,41 @@ static enum flow_next become_the_filler(struct flow *f)
             .repo = op->key.repo, .names = &op->lock_name, .count = 1, .is_exclusive = true, .is_nested = true};
     }
     return registry_int_hold(f, &op->single);
+}
+
+static void on_pause_over(struct timer *timer)
+{
+    struct list_read *op = (struct list_read *)(void *)((char *)timer - offsetof(struct list_read, timer));
+    registry_int_pending_over(&op->pause, OK);
+}
+
+/* Another replica is at it: until it is through, or should have been. */
+static enum flow_next wait_for_others(struct flow *f)
+{
+    struct list_read *op = flow_owner(f);
+    uint64_t now_ms = clock_monotonic_ms(op->registry->clock);
+    if (op->waiting_since_ms == 0)
+        op->waiting_since_ms = now_ms;
+    if (now_ms - op->waiting_since_ms >= OTHERS_FILL_MS)
+        return FLOW_NEXT;
+    (void)registry_int_pending_done(&op->pause, &op->gate, f);
+    timer_start(flow_loop(f), &op->timer, ASK_EVERY_MS, on_pause_over);
+    return registry_int_gate_wait(f, &op->gate);
+}
+
+static enum flow_next ask_again(struct flow *f)
+{
+    struct list_read *op = flow_owner(f);
+    if (op->pause.state == PENDING_RUNNING)
+        return registry_int_gate_wait(f, &op->gate);
+    enum flow_next next = ask(f, &op->lease);
+    if (next != FLOW_NEXT)
+        return next;
+    if (op->ask.result == BUSY)
+        return wait_for_others(f);
+    if (op->ask.result != NOT_FOUND)
+        op->lease = 0; /* the store answers, and the index is not told */
+    return FLOW_NEXT;
 }
 
 static enum flow_next read_store(struct flow *f)
@@ -162,10 +199,21 @@ static enum flow_next sort_members(struct flow *f)
 static enum flow_next fill_index(struct flow *f)
 {
     struct list_read *op = flow_owner(f);
-    if (op->lease == 0)
+    if (op->lease == 0 || op->stays_cold)
         return FLOW_NEXT;
-    return flow_await_any(
-        f, index_list_fill(op->registry->index, op->key, op->filled, op->filled_count, op->lease, flow_done(f)));
+    index_lease lease = op->lease;
+    op->lease = 0;
+    struct done done = registry_int_pending_done(&op->tell, &op->gate, f);
+    registry_int_pending_started(
+        &op->tell, index_list_fill(op->registry->index, op->key, op->filled, op->filled_count, lease, done));
+    return FLOW_NEXT;
+}
+
+/* It borrows what was read. */
+static enum flow_next await_fill(struct flow *f)
+{
+    struct list_read *op = flow_owner(f);
+    return op->tell.state == PENDING_RUNNING ? registry_int_gate_wait(f, &op->gate) : FLOW_NEXT;
 }
 
 /* From what was just read, not from the index, which need not have kept it. */
@@ -190,10 +238,18 @@ static enum flow_next cut_page(struct flow *f)
     return FLOW_NEXT;
 }
 
-static enum flow_next settle_question(struct flow *f)
+static enum flow_next settle_questions(struct flow *f)
 {
     struct list_read *op = flow_owner(f);
-    return op->ask.state == PENDING_RUNNING ? registry_int_gate_wait(f, &op->gate) : FLOW_NEXT;
+    bool is_running =
+        op->ask.state == PENDING_RUNNING || op->tell.state == PENDING_RUNNING || op->pause.state == PENDING_RUNNING;
+    return is_running ? registry_int_gate_wait(f, &op->gate) : FLOW_NEXT;
+}
+
+static enum flow_next give_back(struct flow *f)
+{
+    const struct list_read *op = flow_owner(f);
+    return flow_await_any(f, index_list_give_back(op->registry->index, op->key, op->lease, flow_done(f)));
 }
 
 static enum flow_next let_others(struct flow *f)
@@ -209,12 +265,14 @@ static void free_filled(void *owner)
 }
 
 static const struct flow_step list_read_steps[] = {
-    {"ask index", ask_index},   {"become the filler", become_the_filler}, {"ask again", ask_index},
-    {"read store", read_store}, {"sort members", sort_members},           {"fill index", fill_index},
-    {"cut page", cut_page},
+    {"ask index", ask_index},       {"become the filler", become_the_filler},
+    {"ask again", ask_again},       {"read store", read_store},
+    {"sort members", sort_members}, {"fill index", fill_index},
+    {"await fill", await_fill},     {"cut page", cut_page},
 };
 static const struct flow_step list_read_finally[] = {
-    {"settle question", settle_question},
+    {"settle questions", settle_questions},
+    {"give back", give_back},
     {"let others", let_others},
 };
 const struct flow_program registry_int_list_read_program = {

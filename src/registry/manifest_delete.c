@@ -219,7 +219,7 @@ static enum flow_next begin_referrer(struct flow *f)
     if (op->referrer.registry == NULL)
         op->referrer = registry_int_fence_of_referrer(op->find.registry, op->find.repo, &op->manifest.subject.digest,
                                                       &op->find.digest, flow_arena(f));
-    return registry_int_fence_begin(f, &op->referrer);
+    return registry_int_fences_begin(f, &op->referrer, 1);
 }
 
 static enum flow_next unlink_revision(struct flow *f)
@@ -263,7 +263,7 @@ static enum flow_next end_referrer(struct flow *f)
     if (op->referrer.registry == NULL)
         return FLOW_NEXT;
     op->referrer.is_open = registry_int_is_unknown(flow_outcome(f));
-    return registry_int_fence_end(f, &op->referrer);
+    return registry_int_fences_end(f, &op->referrer, 1);
 }
 
 static enum flow_next let_go_of_manifest(struct flow *f)

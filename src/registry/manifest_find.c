@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A manifest by tag or digest. Warm: two reads of the index and one of the cache, without a program. Cold: the links
- * and the bytes are read from the store, the bytes checked against their digest (on the pool if large) and cached.
+ * A manifest by tag or digest. Warm: one question to the index and a look into the cache, on a local index without a
+ * program. Cold: the links and the bytes are read from the store, the bytes checked against their digest (on the pool
+ * if large) and cached.
  */
 #include "registry_int.h"
 
@@ -16,6 +17,10 @@ struct manifest_find_op {
     struct reference reference;
     struct manifest_view *ret_view;
 
+    struct gate gate;
+    struct pending_call ask; /* of a tag: both at once */
+    struct index_found found_tag;
+    struct index_found found_revision;
     struct lookup tag;
     struct lookup revision;
     bool has_asked_revision;
@@ -33,12 +38,43 @@ static void begin_revision(struct manifest_find_op *op)
     op->has_asked_revision = true;
 }
 
+static void ask_of_tag(struct manifest_find_op *op, const struct flow *f)
+{
+    registry_int_lookup_tag(&op->tag, op->registry, op->repo, op->reference.tag);
+    struct done done = registry_int_pending_done(&op->ask, &op->gate, f);
+    registry_int_pending_started(
+        &op->ask, index_read_tag(op->registry->index, op->tag.key, &op->found_tag, &op->found_revision, done));
+}
+
+/* Whether the index knows both. */
+static bool take_answer(struct manifest_find_op *op)
+{
+    if (op->ask.result != OK)
+        op->found_tag = (struct index_found){.result = op->ask.result};
+    registry_int_lookup_take(&op->tag, &op->found_tag);
+    if (op->found_tag.result != OK)
+        return false;
+    begin_revision(op);
+    registry_int_lookup_take(&op->revision, &op->found_revision);
+    return op->found_revision.result == OK;
+}
+
+static enum flow_next ask_index(struct flow *f)
+{
+    struct manifest_find_op *op = flow_owner(f);
+    if (op->ask.state != PENDING_RUNNING)
+        return FLOW_NEXT;
+    return registry_int_gate_wait(f, &op->gate);
+}
+
 static enum flow_next find_tag(struct flow *f)
 {
     struct manifest_find_op *op = flow_owner(f);
-    if (op->reference.is_digest || op->has_asked_revision)
+    if (op->reference.is_digest)
         return FLOW_NEXT;
-    return flow_call(f, &registry_int_lookup_program, &op->tag);
+    if (!op->has_asked_revision && take_answer(op))
+        return FLOW_NEXT;
+    return op->tag.ask.result == OK ? FLOW_NEXT : flow_call(f, &registry_int_lookup_program, &op->tag);
 }
 
 static enum flow_next look_up(struct flow *f, struct lookup *lookup, enum looked_at looked_at)
@@ -58,6 +94,8 @@ static enum flow_next find_revision(struct flow *f)
     case LOOKED_AT_NOTHING:
         if (!op->has_asked_revision)
             begin_revision(op);
+        if (op->revision.ask.state == PENDING_OVER && op->revision.ask.result == OK)
+            return FLOW_NEXT;
         return look_up(f, &op->revision, LOOKED_AT_REVISION);
     case LOOKED_AT_REVISION:
         if (r == OK)
@@ -126,6 +164,8 @@ static enum flow_next keep(struct flow *f)
 static enum flow_next settle_tag(struct flow *f)
 {
     struct manifest_find_op *op = flow_owner(f);
+    if (op->ask.state == PENDING_RUNNING)
+        return registry_int_gate_wait(f, &op->gate);
     return registry_int_lookup_settle(f, &op->tag);
 }
 
@@ -136,8 +176,8 @@ static enum flow_next settle_revision(struct flow *f)
 }
 
 static const struct flow_step find_steps[] = {
-    {"find tag", find_tag}, {"find revision", find_revision}, {"read bytes", read_bytes}, {"check", check},
-    {"keep", keep},
+    {"ask index", ask_index},   {"find tag", find_tag}, {"find revision", find_revision},
+    {"read bytes", read_bytes}, {"check", check},       {"keep", keep},
 };
 static const struct flow_step find_finally[] = {
     {"settle tag", settle_tag},
@@ -158,14 +198,15 @@ enum flow_next manifest_find(struct flow *f, struct registry *registry, struct r
     op->reference = *reference;
     op->ret_view = ret_view;
     op->arena = flow_arena(f);
-    if (!reference->is_digest) {
-        registry_int_lookup_tag(&op->tag, registry, repo, reference->tag);
-        if (!registry_int_lookup_is_known(&op->tag, f))
-            return flow_call(f, &find_program, op);
+    bool is_known;
+    if (reference->is_digest) {
+        begin_revision(op);
+        is_known = registry_int_lookup_is_known(&op->revision, f);
+    } else {
+        ask_of_tag(op, f);
+        is_known = op->ask.state == PENDING_OVER && take_answer(op);
     }
-    begin_revision(op);
-    if (registry_int_lookup_is_known(&op->revision, f) &&
-        registry_int_cache_find(registry->manifests, &op->revision.value.digest, ret_view))
+    if (is_known && registry_int_cache_find(registry->manifests, &op->revision.value.digest, ret_view))
         return FLOW_NEXT;
     return flow_call(f, &find_program, op);
 }

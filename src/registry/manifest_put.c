@@ -260,7 +260,7 @@ static enum flow_next begin_referrer(struct flow *f)
             registry_int_fence_of_referrer(op->registry, op->put->repo, &op->put->subject, &op->put->digest, op->arena);
         op->referrer.data = registry_int_referrer_data(op->manifest.artifact_type, op->descriptor, op->arena);
     }
-    return registry_int_fence_begin(f, &op->referrer);
+    return registry_int_fences_begin(f, &op->referrer, 1);
 }
 
 static enum flow_next put_referrer(struct flow *f)
@@ -375,7 +375,7 @@ static enum flow_next end_referrer(struct flow *f)
     if (op->referrer.registry == NULL)
         return FLOW_NEXT;
     op->referrer.is_open = op->referrer.outcome != INDEX_MEMBER_PRESENT && registry_int_is_unknown(flow_outcome(f));
-    return registry_int_fence_end(f, &op->referrer);
+    return registry_int_fences_end(f, &op->referrer, 1);
 }
 
 static enum flow_next let_go_of_names(struct flow *f)

@@ -5,9 +5,8 @@
  */
 #include "registry_int.h"
 
-static void on_report(void *data, enum result r)
+void registry_int_pending_over(struct pending_call *call, enum result r)
 {
-    struct pending_call *call = data;
     call->state = PENDING_OVER;
     call->result = r;
     struct done waiter = call->gate->waiter;
@@ -15,6 +14,11 @@ static void on_report(void *data, enum result r)
         call->gate->waiter.fn = NULL;
         done_call(waiter, OK);
     }
+}
+
+static void on_report(void *data, enum result r)
+{
+    registry_int_pending_over(data, r);
 }
 
 struct done registry_int_pending_done(struct pending_call *call, struct gate *gate, const struct flow *f)

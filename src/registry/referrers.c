@@ -269,7 +269,7 @@ static void take_tagged(struct referrers_fill *op, bool is_fallback, struct aren
     for (size_t i = 0; i < manifest.child_count; i++)
         add_tagged(op, &manifest.children[i].digest);
     if (manifest.child_count > 0 && !op->read->registry->config->validation.children)
-        op->read->lease = 0;
+        op->read->stays_cold = true;
 }
 
 /* Again for each tag: the fallback tag, then cosign's. */

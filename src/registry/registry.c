@@ -40,7 +40,6 @@ enum result registry_new(const struct config *config, struct storage *storage, s
     hex_encode(nonce, sizeof(nonce), registry->process);
     registry->manifests = registry_int_cache_new(MANIFEST_CACHE_BYTES);
     registry->locks = registry_int_locks_new();
-    registry->places = registry_int_places_new();
     registry->active = registry_int_uploads_new();
     enum result r = registry_int_token_key(registry);
     if (r != OK) {
@@ -57,7 +56,6 @@ void registry_free(struct registry *registry)
         return;
     registry_int_cache_free(registry->manifests);
     registry_int_locks_free(registry->locks);
-    registry_int_places_free(registry->places);
     registry_int_uploads_free(registry->active);
     explicit_bzero(registry->token_key, sizeof(registry->token_key));
     free(registry);

@@ -14,7 +14,6 @@
 
 struct manifest_cache;
 struct name_locks;
-struct place_cache;
 struct upload_table;
 
 #define REGISTRY_PROCESS_SIZE 33 /* 32 hexadecimal characters and a NUL */
@@ -30,7 +29,6 @@ struct registry {
     struct log *log;         /* the same */
     struct manifest_cache *manifests;
     struct name_locks *locks;
-    struct place_cache *places;
     struct upload_table *active;         /* sessions that a flow of this process is working on */
     bool has_fixed_parts;                /* a store that cannot rename, shared with other replicas (README.md) */
     uint64_t part_bytes;                 /* of new sessions; 0 without has_fixed_parts */
@@ -63,6 +61,8 @@ struct pending_call {
 /* `pending_started(call, some_call(.., pending_done(call, gate, f)))` */
 struct done registry_int_pending_done(struct pending_call *call, struct gate *gate, const struct flow *f);
 void registry_int_pending_started(struct pending_call *call, enum result r);
+/* For what is no call and reports by itself, such as a timer. */
+void registry_int_pending_over(struct pending_call *call, enum result r);
 /* Runs the step again when a call of the gate has reported. At least one must be running. */
 enum flow_next registry_int_gate_wait(struct flow *f, struct gate *gate);
 /* For a step that consists of one tracked call, already started: waits for it, then NEXT or FAIL. */
@@ -116,6 +116,8 @@ void registry_int_lookup_tag(struct lookup *l, struct registry *registry, struct
 /* Asks the index without a program. True: it is in l->value. Otherwise the program must be called, which goes on from
  * here: a question may be under way. */
 bool registry_int_lookup_is_known(struct lookup *l, struct flow *f);
+/* What the index said when it was asked for more than this: the lookup goes on from there. */
+void registry_int_lookup_take(struct lookup *l, const struct index_found *found);
 /* In `finally` of whoever may not have come to calling the program: sees the question to its end. */
 enum flow_next registry_int_lookup_settle(struct flow *f, struct lookup *l);
 /* NOT_FOUND: there is no such link, or (LAYER) its bytes are not there. */
@@ -134,11 +136,9 @@ enum flow_next registry_int_verify_stands(struct flow *f, struct registry *regis
 /* Where the bytes of a digest stand, asked of the store. NOT_FOUND: nowhere. */
 enum flow_next registry_int_blob_place(struct flow *f, struct registry *registry, const struct digest *digest,
                                        struct blob_place *ret_place);
-/* Its path, from memory if it was found lately: that never changes while the bytes stand. */
-enum flow_next registry_int_blob_path(struct flow *f, struct registry *registry, const struct digest *digest,
-                                      struct slice *ret_path);
-struct place_cache *registry_int_places_new(void);
-void registry_int_places_free(struct place_cache *cache);
+/* A place as the index keeps it, and its path: empty where the bytes are at their digest's. */
+void registry_int_place_keep(const struct blob_place *place, char ret_kept[UUID_TEXT_SIZE]);
+struct slice registry_int_place_path(const char kept[UUID_TEXT_SIZE], const struct digest *digest, struct arena *arena);
 /* What the location beside a blob's own path says, whether that is there or not. NOT_FOUND: there is none. */
 enum flow_next registry_int_location_read(struct flow *f, struct registry *registry, const struct digest *digest,
                                           struct blob_place *ret_place);
@@ -147,6 +147,12 @@ struct slice registry_int_location_format(const struct blob_place *place, const 
 /* CORRUPT if it is not what format wrote for this digest. ret_place->path borrows from `bytes`. */
 enum result registry_int_location_parse(struct slice bytes, const struct digest *digest,
                                         struct blob_place *ret_place) NODISCARD;
+
+/* ---- at start-up (stored_random.c) ---- */
+
+/* `length` (even, at most 128) hexadecimal characters from the object at `path`, made if there is none. Runs `loop`. */
+enum result registry_int_stored_random(struct storage *storage, struct loop *loop, struct slice path, char *ret_text,
+                                       size_t length) NODISCARD;
 
 /* ---- cache of manifests (manifest_cache.c): any thread ---- */
 

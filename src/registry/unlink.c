@@ -118,8 +118,7 @@ struct unlink {
     struct tag tag;
     bool is_tag;
     struct fence fences[FENCES];
-    unsigned fence_count;
-    unsigned fence_at;
+    size_t fence_count;
     unsigned histories;
     struct removal link;
     bool is_removed;
@@ -128,13 +127,7 @@ struct unlink {
 static enum flow_next begin_fences(struct flow *f)
 {
     struct unlink *op = flow_owner(f);
-    while (op->fence_at < op->fence_count) {
-        enum flow_next next = registry_int_fence_begin(f, &op->fences[op->fence_at]);
-        if (next != FLOW_NEXT)
-            return next;
-        op->fence_at++;
-    }
-    return FLOW_NEXT;
+    return registry_int_fences_begin(f, op->fences, op->fence_count);
 }
 
 /* Again for each algorithm. */
@@ -156,6 +149,8 @@ static enum flow_next remove_history(struct flow *f)
 static enum flow_next remove_link(struct flow *f)
 {
     struct unlink *op = flow_owner(f);
+    if (!registry_int_fences_hold(op->fences, op->fence_count))
+        return flow_fail(f, UNAVAILABLE);
     op->link.registry = op->registry;
     op->link.ret_is_removed = &op->is_removed;
     return flow_call(f, &removal_program, &op->link);
@@ -181,14 +176,9 @@ static enum flow_next end_fences(struct flow *f)
 {
     struct unlink *op = flow_owner(f);
     /* A cancelled flow has seen its last call end, but not what it said. */
-    bool is_unknown = registry_int_is_unknown(flow_outcome(f));
-    for (unsigned i = 0; i < op->fence_count; i++) {
-        op->fences[i].is_open = is_unknown;
-        enum flow_next next = registry_int_fence_end(f, &op->fences[i]);
-        if (next != FLOW_NEXT)
-            return flow_again(f, next);
-    }
-    return FLOW_NEXT;
+    for (size_t i = 0; i < op->fence_count; i++)
+        op->fences[i].is_open = registry_int_is_unknown(flow_outcome(f));
+    return registry_int_fences_end(f, op->fences, op->fence_count);
 }
 
 static const struct flow_step unlink_steps[] = {

@@ -19,86 +19,22 @@
 
 /* ---- key ---- */
 
-/* Loading the stored secret is a small program on a loop of its own: nothing serves yet. */
-struct load_secret {
-    struct registry *registry;
-    uint8_t fresh[2 * REGISTRY_KEY_BYTES]; /* hexadecimal */
-    struct slice stored;
-    bool is_over;
-    enum result outcome;
-};
-
-static enum flow_next read_secret(struct flow *f)
-{
-    struct load_secret *op = flow_owner(f);
-    return flow_await_any(f, storage_get(op->registry->storage, SECRET_PATH, CONTENT_BYTES_MAX, flow_arena(f),
-                                         &op->stored, NULL, flow_done(f)));
-}
-
-static enum flow_next make_secret(struct flow *f)
-{
-    struct load_secret *op = flow_owner(f);
-    if (flow_result(f) == OK)
-        return FLOW_NEXT;
-    if (flow_result(f) != NOT_FOUND)
-        return flow_fail(f, flow_result(f));
-    uint8_t bytes[REGISTRY_KEY_BYTES];
-    random_bytes(bytes, sizeof(bytes));
-    hex_encode(bytes, sizeof(bytes), (char *)op->fresh);
-    struct slice fresh = {(const char *)op->fresh, sizeof(op->fresh)};
-    return flow_await_any(
-        f, storage_put(op->registry->storage, SECRET_PATH, fresh, STORAGE_PUT_CREATE_ONLY, flow_done(f)));
-}
-
-/* Again whatever was there: of several makers the first one's counts. */
-static enum flow_next read_again(struct flow *f)
-{
-    struct load_secret *op = flow_owner(f);
-    if (flow_result(f) != OK && flow_result(f) != EXISTS)
-        return flow_fail(f, flow_result(f));
-    return flow_await(f, storage_get(op->registry->storage, SECRET_PATH, CONTENT_BYTES_MAX, flow_arena(f), &op->stored,
-                                     NULL, flow_done(f)));
-}
-
-static enum flow_next derive(struct flow *f)
-{
-    struct load_secret *op = flow_owner(f);
-    if (op->stored.len < sizeof(op->fresh))
-        return flow_fail(f, CORRUPT);
-    enum result r = secret_derive_key(op->stored, KEY_LABEL, op->registry->token_key, REGISTRY_KEY_BYTES);
-    return r == OK ? FLOW_NEXT : flow_fail(f, r);
-}
-
-static const struct flow_step load_secret_steps[] = {
-    {"read secret", read_secret},
-    {"make secret", make_secret},
-    {"read again", read_again},
-    {"derive", derive},
-};
-static const struct flow_program load_secret_program = {.name = "load_secret", FLOW_STEPS(load_secret_steps)};
-
-static void on_loaded(void *data, enum result outcome)
-{
-    struct load_secret *op = data;
-    op->is_over = true;
-    op->outcome = outcome;
-}
-
 enum result registry_int_token_key(struct registry *registry)
 {
     const char *configured = registry->config->http.secret.value;
     if (configured != NULL)
         return secret_derive_key(slice_from_cstr(configured), KEY_LABEL, registry->token_key, REGISTRY_KEY_BYTES);
+    char stored[2 * REGISTRY_KEY_BYTES];
     struct loop *loop = NULL;
     enum result r = loop_new(0, PAGE_BYTES, &loop);
     if (r != OK)
         return r;
-    struct load_secret op = {.registry = registry};
-    flow_start(flow_new(loop), &load_secret_program, &op, on_loaded, &op);
-    while (!op.is_over)
-        loop_run_once(loop, 1000);
+    r = registry_int_stored_random(registry->storage, loop, SECRET_PATH, stored, sizeof(stored));
     loop_free(loop);
-    return op.outcome;
+    if (r == OK)
+        r = secret_derive_key(slice_of(stored, sizeof(stored)), KEY_LABEL, registry->token_key, REGISTRY_KEY_BYTES);
+    explicit_bzero(stored, sizeof(stored));
+    return r;
 }
 
 /* ---- tokens ---- */

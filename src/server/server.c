@@ -113,6 +113,42 @@ static enum result build_loops(struct server *server)
     return OK;
 }
 
+static enum result build_redis_index(struct server *server, struct clock clock, struct strbuf *ret_why)
+{
+    const struct config *config = server->config;
+    char name[REGISTRY_STORE_NAME_SIZE];
+    enum result r = registry_name_store(server->storage, server->loops[0].loop, name);
+    if (r != OK) {
+        strbuf_append_format(ret_why, "index.redis: cannot read or make minato/name in the store: %s", result_name(r));
+        return r;
+    }
+    struct index_redis_settings settings = {
+        .url = slice_from_cstr(config->redis.url.value),
+        .ttl_ms = config->redis.ttl_ms,
+        .store = slice_from_cstr(name),
+        .pool = server->pool,
+        .clock = clock,
+        .metrics = server->metrics,
+        .log = server->log,
+    };
+    return index_new_redis(&settings, ret_why, &server->index);
+}
+
+/* A folder is locked and ours alone; buckets are shared, and without Redis nobody would say what others changed. */
+static enum result build_index(struct server *server, struct clock clock, struct strbuf *ret_why)
+{
+    enum result r = OK;
+    if (server->config->redis.url.value != NULL)
+        r = build_redis_index(server, clock, ret_why);
+    else if (storage_capabilities(server->storage).can_rename)
+        server->index = index_new_local(INDEX_ENTRIES_MAX, clock, server->metrics);
+    else
+        server->index = index_new_none();
+    for (unsigned i = 0; r == OK && i < server->loop_count; i++)
+        index_start(server->index, server->loops[i].loop);
+    return r;
+}
+
 static enum result build_subsystems(struct server *server, struct strbuf *ret_why)
 {
     const struct config *config = server->config;
@@ -124,18 +160,9 @@ static enum result build_subsystems(struct server *server, struct strbuf *ret_wh
     if (r != OK)
         return r;
     storage_start(server->storage, server->loops[0].loop, server->log);
-    if (config->redis.url.value != NULL) {
-        strbuf_append_cstr(ret_why,
-                           "index.redis: this version has no shared index yet; leave it out, and every look-up "
-                           "reads the store");
-        return UNSUPPORTED;
-    }
-    bool is_ours_alone = storage_capabilities(server->storage).can_rename; /* a folder, locked; buckets are shared */
-    if (!is_ours_alone && config->storage.delete_enabled)
-        log_event(server->log, LOG_LEVEL_WARN, "storage.deletes_are_not_coordinated",
-                  FIELD_CSTR("what", "a delete at one replica does not see a push under way at another"),
-                  FIELD_CSTR("next", "going on; with several replicas set storage.delete to false"));
-    server->index = is_ours_alone ? index_new_local(INDEX_ENTRIES_MAX, clock, server->metrics) : index_new_none();
+    r = build_index(server, clock, ret_why);
+    if (r != OK)
+        return r;
     r = registry_new(config, server->storage, server->index, server->pool, clock, server->metrics, server->log,
                      &server->registry);
     if (r != OK) {

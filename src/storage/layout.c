@@ -17,6 +17,7 @@
  *     bytes/<uuid>                                          bytes whose digest is not known yet
  *     referrers/<name>/_subjects/<alg>-<hex>/<alg>-<hex>    the descriptor of a manifest that names the first as
  * subject
+ *     name, secret                                        random, of this store, made when first wanted
  *
  * A link is an object that holds "<alg>:<hex>" of its target. The filesystem driver keeps `tmp`, `parts` and `lock` of
  * its own below minato/; no path made here collides with them.

@@ -44,6 +44,8 @@ static const struct {
     [METRIC_STORAGE_ERRORS] = {"storage_errors_total", "Failures of the storage."},
     [METRIC_INDEX_HITS] = {"index_hits_total", "Look-ups the index answered."},
     [METRIC_INDEX_MISSES] = {"index_misses_total", "Look-ups that had to read the storage."},
+    [METRIC_INDEX_UNREACHABLE] = {"index_unreachable_total",
+                                  "Look-ups that could not ask the index and read the storage."},
     [METRIC_LOG_LINES_DROPPED] = {"log_lines_dropped_total", "Lines of the log that nobody took in time."},
 };
 static const struct {

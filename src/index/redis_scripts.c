@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The steps of the protocol that must be one: Lua, run by Redis. README.md tells the protocol and what the keys hold; a
+ * reply's first element is a number that C switches on. Times are Redis' own, in milliseconds.
+ */
+#include "redis_int.h"
+
+#define NOW                                                                                                            \
+    "local time = redis.call('TIME')\n"                                                                                \
+    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
+
+/* ---- values: KEYS[1] is a hash of `v`, or `g`, or writers with their deadlines ---- */
+
+/* A reader that found no value: a lease, an older reader's if there is one, or none while somebody writes. What was
+ * filled meanwhile it gets.
+ * ARGV: a new lease, its life. */
+static const char miss[] = NOW "local lease, is_written\n"
+                               "local all = redis.call('HGETALL', KEYS[1])\n"
+                               "for i = 1, #all, 2 do\n"
+                               "  if all[i] == 'v' then return {1, all[i + 1]} end\n"
+                               "  if all[i] == 'g' then lease = all[i + 1]\n"
+                               "  elseif tonumber(all[i + 1]) > now then is_written = true\n"
+                               "  else redis.call('HDEL', KEYS[1], all[i]) end\n"
+                               "end\n"
+                               "if is_written then return {0} end\n"
+                               "if not lease then\n"
+                               "  lease = ARGV[1]\n"
+                               "  redis.call('HSET', KEYS[1], 'g', lease)\n"
+                               "  redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
+                               "end\n"
+                               "return {0, lease}\n";
+
+/* While a lease stands nobody has begun to write since it was given. A value's life counts from then.
+ * ARGV: lease, value, its life, a lease's life. */
+static const char fill[] = "if redis.call('HGET', KEYS[1], 'g') ~= ARGV[1] then return {0} end\n"
+                           "local left = ARGV[3] - ARGV[4] + redis.call('PTTL', KEYS[1])\n"
+                           "redis.call('DEL', KEYS[1])\n"
+                           "if left > 0 then\n"
+                           "  redis.call('HSET', KEYS[1], 'v', ARGV[2])\n"
+                           "  redis.call('PEXPIRE', KEYS[1], left)\n"
+                           "end\n"
+                           "return {1}\n";
+
+/* The key lives as long as its last writer may.
+ * ARGV: writer, how long it may write. */
+static const char begin[] = NOW "redis.call('HDEL', KEYS[1], 'v', 'g')\n"
+                                "redis.call('HSET', KEYS[1], ARGV[1], now + ARGV[2])\n"
+                                "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
+                                "return {1}\n";
+
+/* A tag's value begins with the digest that it names.
+ * ARGV: the keys of the repository's manifests without the digest. */
+static const char read_tag[] = "local tag = redis.call('HGET', KEYS[1], 'v')\n"
+                               "if not tag then return {} end\n"
+                               "return {tag, redis.call('HGET', ARGV[1] .. string.match(tag, '^%S+'), 'v')}\n";
+
+/* ---- lists ----
+ *
+ * KEYS: 1 state   hash   e: a name of this time of knowing; s: the number of members, if known; g: lease; j: changes
+ *       2 members zset   known; a member's data stand behind it and a line feed
+ *       3 changes list   since the lease, in order
+ *       4 writers hash   member -> "<writer> <e when it began> <what overlapping writes did>" for each
+ *       5 ends    zset   deadline -> "<writer> <member>"
+ * ARGV: 1 a new `e`, 2 how long a write or a lease may last
+ *
+ * What is not understood is forgotten: state, members, changes; and with `e` what writers under way may say of them.
+ * Keys may be evicted one by one: counts tell. */
+
+#define LIST                                                                                                           \
+    NOW "local state, members, changes, writers, ends = unpack(KEYS, 1, 5)\n"                                          \
+        "local function forget()\n"                                                                                    \
+        "  redis.call('UNLINK', state, members, changes)\n"                                                            \
+        "  redis.call('HSET', state, 'e', ARGV[1])\n"                                                                  \
+        "  redis.call('PEXPIRE', state, 2 * ARGV[2])\n"                                                                \
+        "end\n"                                                                                                        \
+        "local function take_out(writer, member)\n"                                                                    \
+        "  local mine, others = nil, {}\n"                                                                             \
+        "  local all = redis.call('HGET', writers, member) or ''\n"                                                    \
+        "  for w, e, other in string.gmatch(all, '(%S+) (%S+) (%S+)') do\n"                                            \
+        "    if w == writer then mine = {e, other} else table.insert(others, {w, e, other}) end\n"                     \
+        "  end\n"                                                                                                      \
+        "  redis.call('ZREM', ends, writer .. ' ' .. member)\n"                                                        \
+        "  return mine, others\n"                                                                                      \
+        "end\n"                                                                                                        \
+        "local function put_back(member, others)\n"                                                                    \
+        "  if #others == 0 then redis.call('HDEL', writers, member) return end\n"                                      \
+        "  for i, w in ipairs(others) do others[i] = table.concat(w, ' ') end\n"                                       \
+        "  redis.call('HSET', writers, member, table.concat(others, ' '))\n"                                           \
+        "end\n"                                                                                                        \
+        "local function change(key, is_there, name, text)\n"                                                           \
+        "  redis.call('ZREMRANGEBYLEX', key, '[' .. name, '(' .. name .. '\\11')\n"                                    \
+        "  if is_there then redis.call('ZADD', key, 0, text) end\n"                                                    \
+        "end\n"                                                                                                        \
+        "local late = redis.call('ZRANGEBYSCORE', ends, '-inf', now)\n"                                                \
+        "for _, w in ipairs(late) do\n"                                                                                \
+        "  local member = string.sub(w, 18)\n"                                                                         \
+        "  local _, others = take_out(string.sub(w, 1, 16), member)\n"                                                 \
+        "  put_back(member, others)\n"                                                                                 \
+        "end\n"                                                                                                        \
+        "if #late > 0 then forget() end\n"
+
+/* ARGV: 3 a new lease, or empty: none is wanted, 4 from where, 5 most members, 6 most bytes of them. {1, more,
+ * member...}, {0, lease}, or {2} while another reader has the lease. */
+static const char list_read[] =
+    LIST "local known = redis.call('HMGET', state, 's', 'g', 'e')\n"
+         "if known[1] and redis.call('ZCARD', members) ~= tonumber(known[1]) then\n"
+         "  forget()\n"
+         "  known = {false, false, ARGV[1]}\n"
+         "end\n"
+         "if known[1] then\n"
+         "  local page = redis.call('ZRANGEBYLEX', members, ARGV[4], '+', 'LIMIT', 0, ARGV[5] + 1)\n"
+         "  local reply, left = {1, 0}, tonumber(ARGV[6])\n"
+         "  for i, text in ipairs(page) do\n"
+         "    left = left - #text\n"
+         "    if i > tonumber(ARGV[5]) or (i > 1 and left < 0) then reply[2] = 1 break end\n"
+         "    reply[i + 2] = text\n"
+         "  end\n"
+         "  return reply\n"
+         "end\n"
+         "if known[2] then return {2} end\n"
+         "if ARGV[3] == '' then return {0} end\n"
+         "redis.call('UNLINK', changes)\n"
+         "redis.call('HDEL', state, 'j')\n"
+         "redis.call('HSET', state, 'g', ARGV[3], 'e', known[3] or ARGV[1])\n"
+         "redis.call('PEXPIRE', state, ARGV[2])\n"
+         "return {0, ARGV[3]}\n";
+
+/* KEYS: 1 what a reader of the store has read so far. ARGV: 1 how long it is kept, then members with their data. */
+static const char list_piece[] = "local words = {}\n"
+                                 "for i = 2, #ARGV do\n"
+                                 "  words[2 * i - 3] = 0\n"
+                                 "  words[2 * i - 2] = ARGV[i]\n"
+                                 "end\n"
+                                 "redis.call('ZADD', KEYS[1], unpack(words))\n"
+                                 "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
+                                 "return {1}\n";
+
+/* KEYS: 6 what the reader of the store put there. ARGV: 3 lease, 4 number of members, 5 how long it may be known. */
+static const char list_install[] =
+    LIST "local known = redis.call('HMGET', state, 'g', 'j')\n"
+         "local since = redis.call('LRANGE', changes, 0, -1)\n"
+         "local is_whole = #since == tonumber(known[2] or 0) and redis.call('ZCARD', KEYS[6]) == tonumber(ARGV[4])\n"
+         "local left = ARGV[5] - ARGV[2] + redis.call('PTTL', state)\n"
+         "if known[1] ~= ARGV[3] or not is_whole or left <= 0 then\n"
+         "  redis.call('UNLINK', KEYS[6])\n"
+         "  if known[1] == ARGV[3] then forget() end\n"
+         "  return {0}\n"
+         "end\n"
+         "for _, what in ipairs(since) do\n"
+         "  local text = string.sub(what, 2)\n"
+         "  change(KEYS[6], string.sub(what, 1, 1) == '+', string.match(text, '^[^\\n]*'), text)\n"
+         "end\n"
+         "redis.call('UNLINK', members, changes)\n"
+         "if redis.call('EXISTS', KEYS[6]) == 1 then\n"
+         "  redis.call('RENAME', KEYS[6], members)\n"
+         "  redis.call('PEXPIRE', members, left)\n"
+         "end\n"
+         "redis.call('HDEL', state, 'g', 'j')\n"
+         "redis.call('HSET', state, 's', redis.call('ZCARD', members))\n"
+         "redis.call('PEXPIRE', state, left)\n"
+         "return {1}\n";
+
+/* ARGV: 3 lease. */
+static const char list_give_back[] = LIST "if redis.call('HGET', state, 'g') == ARGV[3] then\n"
+                                          "  redis.call('HDEL', state, 'g', 'j')\n"
+                                          "  redis.call('UNLINK', changes)\n"
+                                          "end\n"
+                                          "return {1}\n";
+
+/* ARGV: 3 writer, 4 member, 5 how long the writers must be remembered: longer than any list that is known now. */
+static const char list_begin[] =
+    LIST "local known = redis.call('HMGET', state, 'e', 's', 'g')\n"
+         "if not known[1] then redis.call('HSET', state, 'e', ARGV[1]) end\n"
+         "if not known[2] and not known[3] then redis.call('PEXPIRE', state, 2 * ARGV[2]) end\n"
+         "local _, others = take_out(ARGV[3], ARGV[4])\n"
+         "table.insert(others, {ARGV[3], known[1] or ARGV[1], '0'})\n"
+         "put_back(ARGV[4], others)\n"
+         "redis.call('ZADD', ends, now + ARGV[2], ARGV[3] .. ' ' .. ARGV[4])\n"
+         "redis.call('PEXPIRE', writers, ARGV[5])\n"
+         "redis.call('PEXPIRE', ends, ARGV[5])\n"
+         "return {1}\n";
+
+/* ARGV: 3 writer, 4 member, 5 "+", "-" or "?", 6 its data, 7 most changes. */
+static const char list_end[] =
+    LIST "local name, data = ARGV[4], ARGV[6]\n"
+         "local mine, others = take_out(ARGV[3], name)\n"
+         "local did = ARGV[5] == '+' and '+' .. redis.sha1hex(data) or ARGV[5]\n"
+         "for _, w in ipairs(others) do w[3] = (w[3] == '0' or w[3] == did) and did or '?' end\n"
+         "put_back(name, others)\n"
+         "local known = redis.call('HMGET', state, 'e', 's', 'g')\n"
+         "local is_sure = mine and mine[1] == known[1] and (mine[2] == '0' or mine[2] == did)\n"
+         "if not is_sure or did == '?' or name == '' then\n"
+         "  forget()\n"
+         "  return {0}\n"
+         "end\n"
+         "local text = data == '' and name or name .. '\\n' .. data\n"
+         "if known[2] then\n"
+         "  change(members, ARGV[5] == '+', name, text)\n"
+         "  redis.call('HSET', state, 's', redis.call('ZCARD', members))\n"
+         "  redis.call('PEXPIRE', members, redis.call('PTTL', state))\n"
+         "elseif known[3] then\n"
+         "  redis.call('RPUSH', changes, ARGV[5] .. text)\n"
+         "  redis.call('PEXPIRE', changes, 2 * ARGV[2])\n"
+         "  if redis.call('HINCRBY', state, 'j', 1) > tonumber(ARGV[7]) then forget() end\n"
+         "end\n"
+         "return {1}\n";
+
+const char *const index_int_redis_scripts[REDIS_SCRIPTS] = {
+    [REDIS_MISS] = miss,
+    [REDIS_FILL] = fill,
+    [REDIS_BEGIN] = begin,
+    [REDIS_READ_TAG] = read_tag,
+    [REDIS_LIST_READ] = list_read,
+    [REDIS_LIST_PIECE] = list_piece,
+    [REDIS_LIST_INSTALL] = list_install,
+    [REDIS_LIST_GIVE_BACK] = list_give_back,
+    [REDIS_LIST_BEGIN] = list_begin,
+    [REDIS_LIST_END] = list_end,
+};

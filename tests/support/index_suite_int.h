@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Shared by the files of the index suite.
+ */
+#ifndef MINATO_TEST_INDEX_SUITE_INT_H
+#define MINATO_TEST_INDEX_SUITE_INT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "await.h"
+#include "index_suite.h"
+
+struct suite {
+    struct loop *loop;
+    struct pool *pool;
+    struct index *replicas[2];
+    struct arena arena;
+};
+
+struct index_key index_suite_key(enum index_kind kind, const char *repo, const char *name);
+
+/* Readers, fillers and writers take steps in a random order; whatever is known must be true. */
+void index_suite_values_in_random_order(void **state);
+void index_suite_lists_in_random_order(void **state);
+
+#endif
