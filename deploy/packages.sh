@@ -9,13 +9,18 @@ build_packages=(
     libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libhiredis-dev libexpat1-dev libs3-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
 )
 
-# What the tests need on top. Go is not here: Debian 12 has one too old for the conformance program and the clients in Go,
-# which tests/support/go_tools.py builds where a newer one is at hand.
+# What a cluster on one machine is made of (deploy/local), and what starts it.
+cluster_packages=(
+    ceph-mon ceph-osd radosgw ceph-common redis-server nginx
+    python3 curl
+)
+
+# What the tests need on top of both. Go is not here: Debian 12 has one too old for the conformance program and the clients
+# in Go, which tests/support/go_tools.py builds where a newer one is at hand.
 test_packages=(
     libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace
-    spin nginx redis-server python3 python3-pytest python3-h2 nghttp2-client apache2-utils curl openssl ca-certificates
+    spin python3-pytest python3-h2 nghttp2-client apache2-utils openssl ca-certificates
     docker.io containerd runc crun iptables podman skopeo buildah docker-registry
-    ceph-mon ceph-osd radosgw ceph-common
 )
 
 # install_packages NAME...: installs those that are missing; asks the network for nothing when none is.

@@ -69,19 +69,15 @@ fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/packages.sh
 source "$here/deploy/packages.sh"
+# shellcheck source=deploy/build.sh
+source "$here/deploy/build.sh"
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "quickstart.sh: this needs Debian 12 or a relative of it (apt-get is not here)" >&2
     exit 1
 fi
 install_packages "${build_packages[@]}"
 
-build_log=$here/build/quickstart.log
-mkdir -p "$here/build"
-if ! (cd "$here" && cmake --preset release && cmake --build --preset release) >"$build_log" 2>&1; then
-    tail -n 40 "$build_log" >&2
-    echo "quickstart.sh: the build failed; all of its output is in $build_log" >&2
-    exit 1
-fi
+build_release "$here"
 program=$here/build/release/minato
 if [[ -z $run ]]; then
     echo "Built $program"

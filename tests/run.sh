@@ -300,7 +300,7 @@ phase_quickstart() {
 
 rm -rf "$results"
 mkdir -p "$results"
-install_packages "${build_packages[@]}" "${test_packages[@]}"
+install_packages "${build_packages[@]}" "${cluster_packages[@]}" "${test_packages[@]}"
 say "packages are there"
 
 if wanted format; then
@@ -312,7 +312,7 @@ release_built=
 asan_built=
 tsan_built=
 fuzz_built=
-if wanted architecture || wanted clients || wanted crash || wanted quickstart || wanted soak; then
+if wanted architecture || wanted clients || wanted crash || wanted quickstart || wanted soak || wanted s3; then
     build release && release_built=yes || true
 fi
 if wanted unit || wanted api || wanted adoption || wanted conformance || wanted s3; then

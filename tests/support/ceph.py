@@ -56,10 +56,11 @@ class Ceph:
     access_key = "minatokey"
     secret_key = "minatosecret"
 
-    def __init__(self):
-        self.home = tempfile.TemporaryDirectory(prefix="minato-ceph-")
+    def __init__(self, port=None, folder=None):
+        self.home = None if folder else tempfile.TemporaryDirectory(prefix="minato-ceph-")
+        self.folder = Path(folder or self.home.name)
         self.processes = {}
-        self.port = minato.free_port()
+        self.port = port or minato.free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self):
@@ -74,18 +75,19 @@ class Ceph:
         for process in reversed(self.processes.values()):
             process.kill()
             process.wait()
-        self.home.cleanup()
+        if self.home:
+            self.home.cleanup()
 
     def _run(self, *command, check=True):
         return subprocess.run(list(map(str, command)), env=self.environment, check=check, capture_output=True, timeout=60)
 
     def _spawn(self, name, *command):
         self.processes[name] = subprocess.Popen(list(map(str, command)), env=self.environment, stdin=subprocess.DEVNULL,
-                                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
 
     def _start(self):
-        home, fsid, mon_port = Path(self.home.name), uuid.uuid4(), minato.free_port()
-        (home / "mon").mkdir()
+        home, fsid, mon_port = self.folder, uuid.uuid4(), minato.free_port()
+        (home / "mon").mkdir(parents=True)
         (home / "osd").mkdir()
         configuration = home / "ceph.conf"
         configuration.write_text(CONFIGURATION.format(home=home, fsid=fsid, mon_port=mon_port, port=self.port))
