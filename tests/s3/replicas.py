@@ -12,11 +12,13 @@ from minato import digest_of, with_query
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def replicas(store, tmp_path_factory):
+@pytest.fixture(scope="module", params=["Redis", "no index"])
+def replicas(request, store, redis, tmp_path_factory):
     """Three servers on one prefix; readers are sent to the store."""
     data = tmp_path_factory.mktemp("replicas")
     config = store.apply({"redirect": {"enabled": True}}, data)
+    if request.param == "Redis":
+        config = redis.apply(config)
     servers = [minato.Minato(config=config) for _ in range(3)]
     for server in servers:
         server.start()

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The index in Redis: the contract of all backends, what is asked of Redis, and what a server says that cannot reach it."""
+import re
+import subprocess
+
+import minato
+
+
+def test_the_index_keeps_the_contract(redis):
+    program = minato.binary().parent / "tests" / "registry_test_index_redis"
+    done = subprocess.run([program], env=minato.clean_environment(MINATO_TESTS_REDIS_URL=redis.url),
+                          capture_output=True, text=True, timeout=300)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-4000:]
+    assert int(re.search(r"\[  PASSED  \] (\d+) test", output).group(1)) >= 27
