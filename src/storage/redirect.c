@@ -23,6 +23,8 @@ enum result redirect_init(struct redirect *redirect, const struct config *config
     redirect_done(redirect);
     redirect->is_enabled = config->redirect.enabled;
     redirect->expires_s = clamp_expires(config->redirect.expires_ms);
+    if (redirect->is_enabled)
+        redirect->urls = url_cache_new();
     if (!redirect->is_enabled || config->redirect.cdn.type == CDN_NONE)
         return OK;
     return cdn_open(config, ret_why, &redirect->cdn);
@@ -31,7 +33,9 @@ enum result redirect_init(struct redirect *redirect, const struct config *config
 void redirect_done(struct redirect *redirect)
 {
     cdn_close(redirect->cdn);
+    url_cache_free(redirect->urls);
     redirect->cdn = NULL;
+    redirect->urls = NULL;
 }
 
 struct storage_validity redirect_validity(const struct redirect *redirect, uint64_t now_ms, uint32_t *ret_same_for_s)

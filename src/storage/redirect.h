@@ -7,11 +7,13 @@
 
 #include "cdn.h"
 #include "minato/storage_driver.h"
+#include "url_cache.h"
 
 struct redirect {
     bool is_enabled;
     uint32_t expires_s;
     struct cdn *cdn; /* NULL: the store's own URLs */
+    struct url_cache *urls;
 };
 
 enum result redirect_init(struct redirect *redirect, const struct config *config, struct strbuf *ret_why) NODISCARD;

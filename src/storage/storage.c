@@ -2,7 +2,7 @@
  *
  * The door to the store: one driver, with the checks that no driver has to repeat (paths, members a driver lacks) and
  * the count of failures. No policy and no paths are made here (layout.c). Any loop; no locks, nothing changes after
- * opening.
+ * opening but the URLs that redirect.h keeps.
  */
 #include "minato/storage.h"
 
@@ -240,21 +240,32 @@ bool storage_has_urls(const struct storage *storage)
     return redirect->is_enabled && (redirect->cdn != NULL || storage_capabilities(storage).can_presign);
 }
 
-enum result storage_find_url(struct storage *storage, struct slice path, uint64_t now_ms, struct arena *arena,
-                             struct storage_url *ret_url)
+static enum result sign_url(struct storage *storage, struct slice path, uint64_t now_ms, struct arena *arena,
+                            struct storage_url *ret_url)
 {
-    if (!storage_path_is_valid(path))
-        return INVALID;
-    if (!storage_has_urls(storage))
-        return UNSUPPORTED;
     struct storage_validity validity = redirect_validity(&storage->redirect, now_ms, &ret_url->same_for_s);
-    if (storage->redirect.cdn != NULL)
-        return cdn_sign(storage->redirect.cdn, path, validity.from_s + validity.seconds, arena, &ret_url->text);
     uint64_t wanted_end_s = validity.from_s + validity.seconds;
+    if (storage->redirect.cdn != NULL)
+        return cdn_sign(storage->redirect.cdn, path, wanted_end_s, arena, &ret_url->text);
     enum result r = presign(storage, path, SLICE("GET"), &validity, arena, &ret_url->text);
     uint64_t end_s = validity.from_s + validity.seconds;
     if (r == OK && end_s < wanted_end_s)
         ret_url->same_for_s = redirect_same_for_s(end_s, now_ms, ret_url->same_for_s);
+    return r;
+}
+
+enum result storage_find_url(struct storage *storage, struct slice path, uint64_t now_ms, struct arena *arena,
+                             struct storage_url *ret_url)
+{
+    if (!storage_has_urls(storage))
+        return UNSUPPORTED;
+    if (url_cache_find(storage->redirect.urls, path, now_ms, arena, ret_url))
+        return OK;
+    if (!storage_path_is_valid(path))
+        return INVALID;
+    enum result r = sign_url(storage, path, now_ms, arena, ret_url);
+    if (r == OK)
+        url_cache_add(storage->redirect.urls, path, now_ms, ret_url);
     return r;
 }
 
