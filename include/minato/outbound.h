@@ -41,7 +41,7 @@ struct http_exchange {
     const char *const *fields; /* "Name: value", ended by NULL */
     struct slice body;         /* or: */
     const struct page *pages;  /* a chain, sent one after the other */
-    uint32_t timeout_ms;       /* of all of it; 0: none but the client's */
+    uint32_t timeout_ms;       /* of all of it, of a download until its head is there; 0: none but the client's */
     size_t answer_max;         /* bytes of the answer's body; more is TOO_LARGE */
     struct arena *arena;       /* where head and body of the answer go */
     /* out */

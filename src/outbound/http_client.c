@@ -260,6 +260,7 @@ static void tell_head(struct http_download *t)
     fill_exchange(t);
     t->is_head_told = true;
     t->is_waiting = false;
+    curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, 0L); /* from now on it may take as long as it moves */
     enum result r = t->has_head ? OK : t->outcome == OK ? UNAVAILABLE : t->outcome;
     struct done done = t->done;
     if (r == OK)

@@ -7,9 +7,6 @@
 
 #include <stdlib.h>
 
-#define DEADLINE_MS 20000u
-#define ATTEMPT_MS 10000u
-
 /* ---- breaker ---- */
 
 #define FAILURES_MAX 5u
@@ -115,6 +112,16 @@ static void sign_fields(struct s3_call *call, struct slice path)
     call->wire_fields[n] = NULL;
 }
 
+/* At least 1, as 0 would be no limit. */
+static uint32_t timeout_of_attempt(const struct s3_call *call)
+{
+    const struct s3 *s3 = call->s3;
+    uint64_t now_ms = clock_monotonic_ms(s3->clock);
+    uint64_t left_ms = call->deadline_ms > now_ms ? call->deadline_ms - now_ms : 1;
+    uint32_t most_ms = call->is_long ? s3->times.long_call_ms : s3->times.attempt_ms;
+    return left_ms < most_ms ? (uint32_t)left_ms : most_ms;
+}
+
 static void build(struct s3_call *call)
 {
     const struct s3 *s3 = call->s3;
@@ -129,7 +136,7 @@ static void build(struct s3_call *call)
                                             .fields = call->wire_fields,
                                             .body = call->body,
                                             .pages = call->pages,
-                                            .timeout_ms = call->timeout_ms,
+                                            .timeout_ms = timeout_of_attempt(call),
                                             .answer_max = call->answer_max,
                                             .arena = &call->arena};
 }
@@ -149,7 +156,7 @@ static uint64_t pause_before_next(const struct s3_call *call)
     struct slice after;
     uint64_t seconds;
     if (http_exchange_field(&call->exchange, SLICE("retry-after"), &after) && slice_parse_u64(after, &seconds) == OK &&
-        seconds > 0 && seconds <= DEADLINE_MS / 1000)
+        seconds > 0 && seconds <= 20)
         return seconds <= 1 ? 1000 : seconds <= 3 ? 3200 : 10000;
     uint8_t dice;
     random_bytes(&dice, sizeof(dice));
@@ -219,10 +226,14 @@ static void attempt(struct s3_call *call)
 
 enum result s3_call_start(struct s3_call *call)
 {
-    uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
-    if (!s3_credentials_serve(call->s3->credentials) || !s3_breaker_lets_through(&call->s3->breaker, now_ms))
+    struct s3 *s3 = call->s3;
+    uint64_t now_ms = clock_monotonic_ms(s3->clock);
+    if (call->deadline_ms == 0)
+        call->deadline_ms = now_ms + (call->is_long ? s3->times.long_call_ms : s3->times.call_ms);
+    if (now_ms >= call->deadline_ms || !s3_credentials_serve(s3->credentials) ||
+        !s3_breaker_lets_through(&s3->breaker, now_ms))
         return UNAVAILABLE;
-    call->deadline_ms = now_ms + (call->timeout_ms > DEADLINE_MS ? call->timeout_ms : DEADLINE_MS);
+    call->attempt = 0;
     attempt(call);
     return PENDING;
 }
@@ -241,7 +252,6 @@ void *s3_operation_new(size_t bytes, struct s3 *s3, const char *method, struct s
     call->method = method;
     call->path = path;
     call->done = done;
-    call->timeout_ms = ATTEMPT_MS;
     call->answer_max = 64 * 1024;
     arena_init(&call->arena);
     return call;

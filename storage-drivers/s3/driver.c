@@ -6,6 +6,9 @@
 
 #include <stdlib.h>
 
+#define ATTEMPT_MS 10000u
+#define CALL_MS 20000u
+#define LONG_CALL_MS 120000u
 #define CONNECT_MS 3000u
 #define STALL_S 15u
 #define CONNECTIONS_KEPT 128u
@@ -113,6 +116,7 @@ static enum result s3_open(const struct config *config, struct pool *pool, struc
     arena_init(&s3->arena);
     s3->clock = clock_system();
     s3->part_bytes = config->uploads.part_bytes;
+    s3->times = (struct s3_times){ATTEMPT_MS, CALL_MS, LONG_CALL_MS};
     s3->kms_key = arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.sse_kms_key));
     set_place(s3, config);
     if (s3->is_google)

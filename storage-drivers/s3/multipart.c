@@ -84,7 +84,7 @@ enum result s3_multipart_put(void *self, struct slice path, const struct storage
     struct arena *arena = &op->call.arena;
     op->call.finish = finish_part;
     op->call.pages = pages;
-    op->call.timeout_ms = S3_PART_MS;
+    op->call.is_long = true;
     op->part = part;
     struct slice query = s3_query(arena, SLICE_EMPTY, "partNumber", arena_format(arena, "%" PRIu32, part->number));
     op->call.query = s3_query(arena, query, "uploadId", slice_from_cstr(multipart->id));
@@ -111,11 +111,12 @@ static void finish_ask(struct s3_call *call, enum result r)
 }
 
 /* NOT_FOUND: it was completed, aborted, or never begun. */
-static enum result ask_for_upload(struct s3 *s3, struct slice path, struct slice query, struct done done)
+static enum result ask_for_upload(struct s3_call *outer, struct done done)
 {
-    struct s3_call *call = s3_operation_new(sizeof(*call), s3, "GET", path, done);
+    struct s3_call *call = s3_operation_new(sizeof(*call), outer->s3, "GET", outer->path, done);
     call->finish = finish_ask;
-    call->query = arena_format(&call->arena, "max-parts=1&%.*s", SLICE_ARG(query));
+    call->query = arena_format(&call->arena, "max-parts=1&%.*s", SLICE_ARG(outer->query));
+    call->deadline_ms = outer->deadline_ms;
     return s3_operation_start(call);
 }
 
@@ -149,8 +150,7 @@ static void on_described(void *data, enum result r)
     if (is_there)
         r = OK;
     else if (r == OK || r == NOT_FOUND)
-        r = ask_for_upload(op->call.s3, op->call.path, op->call.query,
-                           (struct done){on_upload_asked, op, op->call.done.loop});
+        r = ask_for_upload(&op->call, (struct done){on_upload_asked, op, op->call.done.loop});
     if (r != PENDING)
         s3_operation_end(&op->call, r);
 }
@@ -174,7 +174,7 @@ static void finish_complete(struct s3_call *call, enum result r)
     if (r == OK)
         r = result_of_complete(call);
     if (r == NOT_FOUND || (r == UNAVAILABLE && call->exchange.was_sent))
-        r = s3_stat(call->s3, call->path, &op->object, (struct done){on_described, op, call->done.loop});
+        r = s3_stat_for(call, &op->object, (struct done){on_described, op, call->done.loop});
     if (r != PENDING)
         s3_operation_end(call, r);
 }
@@ -204,7 +204,7 @@ enum result s3_multipart_complete(void *self, struct slice path, const struct st
     op->call.finish = finish_complete;
     op->call.query = query_of(&op->call.arena, multipart);
     op->call.body = list_of_parts(&op->call.arena, parts, part_count);
-    op->call.timeout_ms = S3_PART_MS;
+    op->call.is_long = true;
     op->call.is_unrepeatable = true;
     op->size = size;
     return s3_operation_start(&op->call);

@@ -82,11 +82,23 @@ static void finish_stat(struct s3_call *call, enum result r)
     s3_operation_end(call, r);
 }
 
-enum result s3_stat(void *self, struct slice path, struct storage_object *ret_object, struct done done)
+static struct stat_op *new_stat(struct s3 *s3, struct slice path, struct storage_object *ret_object, struct done done)
 {
-    struct stat_op *op = s3_operation_new(sizeof(*op), self, "HEAD", path, done);
+    struct stat_op *op = s3_operation_new(sizeof(*op), s3, "HEAD", path, done);
     op->call.finish = finish_stat;
     op->ret_object = ret_object;
+    return op;
+}
+
+enum result s3_stat(void *self, struct slice path, struct storage_object *ret_object, struct done done)
+{
+    return s3_operation_start(&new_stat(self, path, ret_object, done)->call);
+}
+
+enum result s3_stat_for(struct s3_call *outer, struct storage_object *ret_object, struct done done)
+{
+    struct stat_op *op = new_stat(outer->s3, outer->path, ret_object, done);
+    op->call.deadline_ms = outer->deadline_ms;
     return s3_operation_start(&op->call);
 }
 
@@ -116,10 +128,10 @@ static void finish_get(struct s3_call *call, enum result r)
     s3_operation_end(call, r);
 }
 
-enum result s3_get(void *self, struct slice path, size_t max_bytes, struct arena *arena, struct slice *ret_bytes,
-                   struct storage_object *ret_object, struct done done)
+static struct get_op *new_get(struct s3 *s3, struct slice path, size_t max_bytes, struct arena *arena,
+                              struct slice *ret_bytes, struct storage_object *ret_object, struct done done)
 {
-    struct get_op *op = s3_operation_new(sizeof(*op), self, "GET", path, done);
+    struct get_op *op = s3_operation_new(sizeof(*op), s3, "GET", path, done);
     op->call.finish = finish_get;
     op->max_bytes = max_bytes;
     if (max_bytes > op->call.answer_max) /* else an error's text would not fit */
@@ -127,7 +139,13 @@ enum result s3_get(void *self, struct slice path, size_t max_bytes, struct arena
     op->arena = arena;
     op->ret_bytes = ret_bytes;
     op->ret_object = ret_object;
-    return s3_operation_start(&op->call);
+    return op;
+}
+
+enum result s3_get(void *self, struct slice path, size_t max_bytes, struct arena *arena, struct slice *ret_bytes,
+                   struct storage_object *ret_object, struct done done)
+{
+    return s3_operation_start(&new_get(self, path, max_bytes, arena, ret_bytes, ret_object, done)->call);
 }
 
 /* ---- put ---- */
@@ -166,8 +184,10 @@ static enum result read_back(struct put_op *op, enum result outcome)
     op->outcome = outcome;
     if (call->pages != NULL) /* its path is its digest */
         return outcome;
-    return s3_get(call->s3, call->path, call->body.len, &call->arena, &op->written, &op->object,
-                  (struct done){on_read_back, op, call->done.loop});
+    struct get_op *get = new_get(call->s3, call->path, call->body.len, &call->arena, &op->written, &op->object,
+                                 (struct done){on_read_back, op, call->done.loop});
+    get->call.deadline_ms = call->deadline_ms;
+    return s3_operation_start(&get->call);
 }
 
 /* Of a swap "refused" must be told from "gone". Ceph answers 500 to one that another overtook, which was not made. */
@@ -218,7 +238,7 @@ enum result s3_put_pages(void *self, struct slice path, const struct page *pages
     (void)size;
     op->call.pages = pages;
     op->call.sha256 = sha256;
-    op->call.timeout_ms = S3_PART_MS;
+    op->call.is_long = true;
     return s3_operation_start(&op->call);
 }
 

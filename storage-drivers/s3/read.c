@@ -44,8 +44,7 @@ static enum result ask_whether_it_is_empty(struct open_op *op)
     check->op = op;
     http_download_close(op->call.download);
     op->call.download = NULL;
-    return s3_stat(op->call.s3, op->call.path, &check->object,
-                   (struct done){on_empty_described, check, op->call.done.loop});
+    return s3_stat_for(&op->call, &check->object, (struct done){on_empty_described, check, op->call.done.loop});
 }
 
 static void on_empty_described(void *data, enum result r)
@@ -87,7 +86,6 @@ enum result s3_open_read(void *self, struct slice path, uint64_t offset, uint64_
     struct arena *arena = &op->call.arena;
     op->call.finish = finish_open;
     op->call.is_stream = true;
-    op->call.timeout_ms = 0; /* as long as it moves */
     op->offset = offset;
     op->is_nothing = length == 0;
     op->ret_object = ret_object;

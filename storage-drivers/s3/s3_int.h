@@ -16,8 +16,14 @@
 #include "sigv4.h"
 
 #define S3_CALL_FIELDS_MAX 10
-#define S3_PART_MS 120000u                  /* one part, or a complete, which may have much to put together */
 #define S3_ANSWER_MAX (16u * 1024u * 1024u) /* of a listing or an error */
+
+/* Within which everything ends, whatever the store does. */
+struct s3_times {
+    uint32_t attempt_ms;
+    uint32_t call_ms;      /* all attempts, and all requests where a call is several */
+    uint32_t long_call_ms; /* of a call that moves much: one part, or a complete. Its attempt may take as long */
+};
 
 /* Opens after failures in a row that had no answer, lets one call through now and then. Any thread. */
 struct s3_breaker {
@@ -46,6 +52,7 @@ struct s3 {
     bool has_bare_etags;  /* wants If-Match without quotes */
     bool can_swap;
     uint64_t part_bytes;
+    struct s3_times times;
     struct s3_breaker breaker;
     struct arena arena; /* of all of the above */
 };
@@ -65,7 +72,8 @@ struct s3_call {
     bool is_encrypted_here;   /* a request that carries the KMS key */
     bool is_unrepeatable;     /* never again once the store may have acted on it */
     bool is_stream;
-    uint32_t timeout_ms;
+    bool is_long;         /* see s3_times */
+    uint64_t deadline_ms; /* by the monotonic clock; 0: a call's time from now on */
     size_t answer_max;
     struct done done;
     /* What the final answer comes to, frees the operation, calls `done`. `r` is OK when there is an answer. */
@@ -77,15 +85,17 @@ struct s3_call {
     struct arena arena;             /* of the operation */
     /* private */
     unsigned attempt;
-    uint64_t deadline_ms;
     struct timer timer;
     const char *wire_fields[S3_CALL_FIELDS_MAX + 4];
 };
 
-/* PENDING, or UNAVAILABLE at once when the store is known to be dead: then finish was not called. */
+/* PENDING, or UNAVAILABLE at once when the store is known to be dead or no time is left: then finish was not called. A
+ * call may be started again, as another request: its deadline stays. */
 enum result s3_call_start(struct s3_call *call) NODISCARD;
 /* The field of a PUT that must find nothing. */
 const char *s3_creation_field(const struct s3 *s3);
+/* A stat of the path of `outer`, on which it waits, within its deadline. */
+enum result s3_stat_for(struct s3_call *outer, struct storage_object *ret_object, struct done done) NODISCARD;
 /* The result for an answer that is not what was hoped for. */
 enum result s3_result_of(const struct s3_call *call);
 /* An operation's memory, with its call begun. */

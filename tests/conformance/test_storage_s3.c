@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The S3 driver keeps the contract of storage_driver.h against a real store, named by MINATO_TESTS_S3_ENDPOINT,
- * _BUCKET, _ACCESS_KEY and _SECRET_KEY: the phase `s3` of tests/run.sh starts one. Without them it fails. With
- * MINATO_TESTS_S3_GOOGLE the store is Google's; it names the key of a service account, or is empty.
+ * The S3 driver keeps the contract of storage_driver.h against a real store (s3_place.h), which the phase `s3` of
+ * tests/run.sh starts. With MINATO_TESTS_S3_GOOGLE the store is Google's; it names the key of a service account, or is
+ * empty.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "s3_place.h"
 #include "storage-drivers/s3/s3.h"
 #include "storage_driver_suite.h"
-
-#define PART_BYTES (5u << 20) /* the smallest that stores take */
 
 struct place {
     struct config config;
@@ -51,32 +50,16 @@ static void close_place(void *data, struct storage *storage)
     storage_close(storage);
 }
 
-static char *variable(const char *name)
-{
-    char *value = getenv(name);
-    if (value == NULL) {
-        (void)fprintf(stderr, "%s is not set: this is run by tests/run.sh --only s3\n", name);
-        exit(1);
-    }
-    return value;
-}
-
 int main(void)
 {
     struct place place = {0};
-    place.config.storage.s3.endpoint = variable("MINATO_TESTS_S3_ENDPOINT");
-    place.config.storage.s3.bucket = variable("MINATO_TESTS_S3_BUCKET");
-    place.config.storage.s3.access_key = variable("MINATO_TESTS_S3_ACCESS_KEY");
-    place.config.storage.s3.secret_key.value = variable("MINATO_TESTS_S3_SECRET_KEY");
-    place.config.storage.s3.region = (char[]){"us-east-1"};
+    s3_place_configure(&place.config);
     char *google_key = getenv("MINATO_TESTS_S3_GOOGLE");
     if (google_key != NULL)
         place.config.storage.s3.dialect = S3_DIALECT_GOOGLE;
     if (google_key != NULL && google_key[0] != '\0')
         place.config.storage.s3.google_key_file = google_key;
     name_place(&place);
-    place.config.storage.s3.path_style = true;
-    place.config.uploads.part_bytes = PART_BYTES;
     struct storage_subject subject = {.name = "s3",
                                       .data = &place,
                                       .open = open_place,

@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "s3_place.h"
 #include "storage-drivers/s3v2/s3v2.h"
 #include "storage_driver_suite.h"
 
 #if MINATO_S3V2
-
-#define PART_BYTES (5u << 20) /* the smallest that is configured */
 
 struct place {
     struct config config;
@@ -51,25 +50,15 @@ static void close_place(void *data, struct storage *storage)
     storage_close(storage);
 }
 
-static char *variable(const char *name)
-{
-    char *value = getenv(name);
-    if (value == NULL) {
-        (void)fprintf(stderr, "%s is not set: this is run by tests/run.sh --only s3\n", name);
-        exit(1);
-    }
-    return value;
-}
-
 int main(void)
 {
     struct place place = {0};
-    place.config.storage.s3v2.endpoint = variable("MINATO_TESTS_S3_ENDPOINT");
-    place.config.storage.s3v2.bucket = variable("MINATO_TESTS_S3_BUCKET");
-    place.config.storage.s3v2.access_key = variable("MINATO_TESTS_S3_ACCESS_KEY");
-    place.config.storage.s3v2.secret_key.value = variable("MINATO_TESTS_S3_SECRET_KEY");
+    place.config.storage.s3v2.endpoint = s3_place_variable("MINATO_TESTS_S3_ENDPOINT");
+    place.config.storage.s3v2.bucket = s3_place_variable("MINATO_TESTS_S3_BUCKET");
+    place.config.storage.s3v2.access_key = s3_place_variable("MINATO_TESTS_S3_ACCESS_KEY");
+    place.config.storage.s3v2.secret_key.value = s3_place_variable("MINATO_TESTS_S3_SECRET_KEY");
     place.config.storage.s3v2.path_style = true;
-    place.config.uploads.part_bytes = PART_BYTES;
+    place.config.uploads.part_bytes = S3_PLACE_PART_BYTES;
     name_place(&place);
     struct storage_subject subject = {.name = "s3v2",
                                       .data = &place,
