@@ -7,30 +7,6 @@
 
 #include <stdlib.h>
 
-/* ---- breaker ---- */
-
-#define FAILURES_MAX 5u
-#define CLOSED_MS 1000u
-
-bool s3_breaker_lets_through(struct s3_breaker *breaker, uint64_t now_ms)
-{
-    uint_fast64_t until = atomic_load(&breaker->closed_until_ms);
-    if (until == 0)
-        return true;
-    /* Whoever moves the time on is the one that tries. */
-    return now_ms >= until && atomic_compare_exchange_strong(&breaker->closed_until_ms, &until, now_ms + CLOSED_MS);
-}
-
-void s3_breaker_report(struct s3_breaker *breaker, bool is_answered, uint64_t now_ms)
-{
-    if (is_answered) {
-        atomic_store(&breaker->failures, 0);
-        atomic_store(&breaker->closed_until_ms, 0);
-    } else if (atomic_fetch_add(&breaker->failures, 1) + 1 >= FAILURES_MAX) {
-        atomic_store(&breaker->closed_until_ms, now_ms + CLOSED_MS);
-    }
-}
-
 /* ---- building ---- */
 
 static void add_field(struct s3_call *call, size_t *n, struct sigv4_request *request, struct slice name,
@@ -149,6 +125,32 @@ static bool is_worth_repeating(unsigned status)
            status == 504;
 }
 
+/* It lives and wants less of us. An answer to HEAD has no code; then the words of its first line say it. */
+static bool is_slow_down(const struct http_exchange *exchange)
+{
+    struct slice line;
+    struct slice rest;
+    struct slice code = s3_element(exchange->answer, "Code");
+    if (exchange->status != 503)
+        return exchange->status == 429;
+    if (code.len > 0)
+        return slice_equal(code, SLICE("SlowDown"));
+    return slice_split(exchange->head, '\n', &line, &rest) && slice_has_suffix(line, SLICE("Slow Down\r"));
+}
+
+/* What an attempt says of the store as a whole. 408 is what gateways answer when the store behind them is gone. Nothing
+ * is said by a store that is full or lacks the call, nor by a 500 to what another overtook or what was done before. */
+static void report_health(const struct s3_call *call, enum result r, uint64_t now_ms)
+{
+    const struct http_exchange *exchange = &call->exchange;
+    unsigned status = exchange->status;
+    bool is_silent = r == UNAVAILABLE;
+    if (!is_silent && (status == 501 || status == 507 || (status == 500 && call->is_unrepeatable)))
+        return;
+    bool is_failing = is_silent || status == 408 || (status >= 500 && !is_slow_down(exchange));
+    s3_breaker_report(&call->s3->breaker, !is_failing, now_ms);
+}
+
 /* Full jitter, from a few delays that the loop knows. A store that names a time is given it. */
 static uint64_t pause_before_next(const struct s3_call *call)
 {
@@ -160,8 +162,8 @@ static uint64_t pause_before_next(const struct s3_call *call)
         return seconds <= 1 ? 1000 : seconds <= 3 ? 3200 : 10000;
     uint8_t dice;
     random_bytes(&dice, sizeof(dice));
-    size_t highest = call->attempt < 6 ? call->attempt : 6;
-    return pauses[dice % (highest + 1)];
+    size_t highest = call->attempt + (is_slow_down(&call->exchange) ? 3 : 0);
+    return pauses[dice % ((highest < 6 ? highest : 6) + 1)];
 }
 
 static void attempt(struct s3_call *call);
@@ -194,7 +196,7 @@ static void on_answer(void *data, enum result r)
 {
     struct s3_call *call = data;
     uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
-    s3_breaker_report(&call->s3->breaker, r != UNAVAILABLE, now_ms);
+    report_health(call, r, now_ms);
     if (may_repeat(call, r)) {
         uint64_t pause_ms = pause_before_next(call);
         if (now_ms + pause_ms < call->deadline_ms) {

@@ -5,8 +5,7 @@
 #ifndef MINATO_S3_INT_H
 #define MINATO_S3_INT_H
 
-#include <stdatomic.h>
-
+#include "breaker.h"
 #include "credentials.h"
 #include "google_key.h"
 #include "minato/clock.h"
@@ -24,14 +23,6 @@ struct s3_times {
     uint32_t call_ms;      /* all attempts, and all requests where a call is several */
     uint32_t long_call_ms; /* of a call that moves much: one part, or a complete. Its attempt may take as long */
 };
-
-/* Opens after failures in a row that had no answer, lets one call through now and then. Any thread. */
-struct s3_breaker {
-    atomic_uint failures;
-    atomic_uint_fast64_t closed_until_ms; /* until then calls fail at once; 0: none has to */
-};
-bool s3_breaker_lets_through(struct s3_breaker *breaker, uint64_t now_ms);
-void s3_breaker_report(struct s3_breaker *breaker, bool is_answered, uint64_t now_ms);
 
 /* Read only once open, but for the signer, the credentials and the breaker. */
 struct s3 {

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The S3 driver against a store that fails in every way: what its calls come to, and when."""
+import time
+
 import pytest
 
 from fault_store import FaultStore, answer, drop_after, drop_before, stall, stall_after, trickle, trickle_body, truncate
+from minato import wait_until
 from s3_calls import S3Calls
 
 MIB = 1 << 20
@@ -96,3 +99,50 @@ def test_the_drivers_own_deadline_is_20_seconds(faulty):
     finally:
         for program in programs:
             program.__exit__(None, None, None)
+
+
+# ---- the breaker ----
+
+DEAD = {"silent": stall(), "gone": drop_before(), "500": answer(500, "InternalError"),
+        "503 without a store": answer(503, words="Service Unavailable"), "504": answer(504), "408": answer(408)}
+
+
+@pytest.mark.parametrize("fault", DEAD.values(), ids=DEAD)
+def test_a_dead_store_fails_calls_in_milliseconds(faulty, calls, fault):
+    faulty.fail(fault, times=None)
+    calls.many(8, "get", "faults/dead")
+    faulty.forget()
+    begun = time.monotonic()
+    while time.monotonic() < begun + 2.2:  # at most three tries
+        outcomes = sorted(calls.many(20, "get", "faults/dead"), key=lambda outcome: outcome.ms)
+        assert {outcome.result for outcome in outcomes} == {"UNAVAILABLE"}
+        assert outcomes[18].ms < 50, outcomes
+    assert 1 <= faulty.count() <= 3, faulty.records
+    faulty.heal()
+    wait_until(lambda: calls.one("stat", "faults/dead").result == "NOT_FOUND", 1.5)
+    assert {outcome.result for outcome in calls.many(30, "stat", "faults/dead")} == {"NOT_FOUND"}
+
+
+@pytest.mark.parametrize("operation, fault", [("get", answer(503, "SlowDown")), ("stat", answer(503, words="Slow Down")),
+                                              ("stat", answer(429))], ids=["by its code", "by its words", "429"])
+def test_a_store_that_wants_less_is_asked_later_and_not_taken_for_dead(faulty, calls, operation, fault):
+    faulty.fail(fault, times=60)
+    outcomes = [calls.many(20, operation, "faults/less") for _ in range(4)]
+    assert {outcome.result for each in outcomes[-2:] for outcome in each} == {"NOT_FOUND"}
+    assert not any(outcome.ms < 50 for outcome in outcomes[0])
+
+
+@pytest.mark.parametrize("fault", [answer(501), answer(507), answer(403, "AccessDenied")], ids=["501", "507", "403"])
+def test_an_answer_that_says_nothing_of_the_store_leaves_the_breaker_alone(faulty, calls, fault):
+    faulty.fail(fault, method="GET", times=None)
+    calls.many(20, "get", "faults/alone")
+    assert calls.one("stat", "faults/alone").result == "NOT_FOUND"
+
+
+def test_swaps_that_overtake_each_other_do_not_open_the_breaker(calls):
+    """Ceph answers 500 to some of them."""
+    for round_number in range(5):
+        assert calls.one("put", "faults/swap", f"{round_number}").result == "OK"
+        results = [outcome.result for outcome in calls.many(32, "swap", "faults/swap", "new")]
+        assert set(results) <= {"OK", "CONFLICT", "UNAVAILABLE"} and results.count("OK") <= 1, results
+        assert calls.one("stat", "faults/swap").result == "OK"

@@ -30,14 +30,15 @@ class Fault:
     name: str
     status: int = 0
     body: bytes = b""
+    words: str = ""
     fields: tuple = ()
     seconds: float = 0  # None: for ever
 
 
-def answer(status, code="", **fields):
-    """The store is not asked. `code` is S3's; fields are named retry_after for Retry-After."""
+def answer(status, code="", words="Scripted", **fields):
+    """The store is not asked. `code` is S3's, `words` end the first line; fields are named retry_after for Retry-After."""
     body = f"<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>".encode() if code else b""
-    return Fault("answer", status, body, tuple((name.replace("_", "-"), str(value)) for name, value in fields.items()))
+    return Fault("answer", status, body, words=words, fields=tuple((name.replace("_", "-"), str(value)) for name, value in fields.items()))
 
 
 def drop_before():
@@ -297,7 +298,7 @@ class FaultStore:
         body = b"" if record.method == "HEAD" else fault.body
         fields = "".join(f"{name}: {value}\r\n" for name, value in fault.fields)
         record.status, record.sent = fault.status, len(body)
-        client.send(f"HTTP/1.1 {fault.status} Scripted\r\nContent-Length: {len(fault.body)}\r\n{fields}\r\n".encode() + body)
+        client.send(f"HTTP/1.1 {fault.status} {fault.words}\r\nContent-Length: {len(fault.body)}\r\n{fields}\r\n".encode() + body)
 
     def _wait(self, seconds):
         if self.ended.wait(seconds):
