@@ -84,7 +84,8 @@ struct redis_reply; /* valid until the call that got it returns */
 
 struct redis_client_settings {
     /* "redis://[[user]:password@]host[:port][/database]", "unix://[[user]:password@]path[?database]",
-     * "redis+sentinel://[[user]:password@]host[:port],.../name[/database]". A secret. */
+     * "redis+sentinel://[[user]:password@]host[:port],.../name[/database]", or some nodes of a cluster,
+     * "redis+cluster://[[user]:password@]host[:port],...". A secret. */
     struct slice url;
     struct pool *pool; /* looks names up */
     /* In Lua: loaded whenever a connection is made, known by their positions. Borrowed for the client's life. */

@@ -108,8 +108,8 @@ const struct config_key config_int_keys[] = {
     {"uploads.max_blob", CONFIG_SIZE, AT(uploads.max_blob_bytes), .fallback = "0", .min = 1, .max = 1024 * 1024 * GIB,
      .may_be_zero = true},
     {"index.redis.url", CONFIG_SECRET, AT(redis.url), .is_valid = config_int_is_redis_url,
-     .expected = "redis://[[user]:password@]host[:port][/database], unix:///path, or "
-                 "redis+sentinel://host[:port],.../name"},
+     .expected = "redis://[[user]:password@]host[:port][/database], unix:///path, "
+                 "redis+sentinel://host[:port],.../name or redis+cluster://host[:port],..."},
     {"index.redis.ttl", CONFIG_DURATION, AT(redis.ttl_ms), .fallback = "1h", .min = 10 * SECOND, .max = 30 * DAY},
     {"validation.layers", CONFIG_BOOL, AT(validation.layers), .fallback = "true"},
     {"validation.children", CONFIG_BOOL, AT(validation.children), .fallback = "true"},

@@ -180,7 +180,7 @@ bool config_int_is_key_prefix(struct slice text)
 
 bool config_int_is_redis_url(struct slice text)
 {
-    static const char *const schemes[] = {"redis://", "rediss://", "redis+sentinel://", "unix://"};
+    static const char *const schemes[] = {"redis://", "rediss://", "redis+sentinel://", "redis+cluster://", "unix://"};
     if (!config_int_is_credential(text))
         return false;
     for (size_t i = 0; i < COUNT_OF(schemes); i++)

@@ -44,13 +44,12 @@ static struct slice place(char **at, struct slice text)
     return copy;
 }
 
-static struct redis_drop *drop_new(struct repo_name repo, struct slice name, struct slice member)
+static struct redis_drop *drop_new(struct repo_name repo, struct slice name)
 {
-    struct redis_drop *drop = xcalloc(1, sizeof(*drop) + repo.text.len + name.len + member.len);
+    struct redis_drop *drop = xcalloc(1, sizeof(*drop) + repo.text.len + name.len);
     char *at = drop->texts;
     drop->repo = (struct repo_name){place(&at, repo.text)};
     drop->name = place(&at, name);
-    drop->member = place(&at, member);
     return drop;
 }
 
@@ -73,19 +72,17 @@ static void add(struct redis_index *index, struct redis_drop *drop)
 
 void index_int_drop_value(struct redis_index *index, const struct index_key *key, index_write ended)
 {
-    struct redis_drop *drop = drop_new(key->repo, key->name, SLICE_EMPTY);
+    struct redis_drop *drop = drop_new(key->repo, key->name);
     drop->kind = key->kind;
     drop->writer = ended;
     add(index, drop);
 }
 
-void index_int_drop_list(struct redis_index *index, const struct index_list_key *key, struct slice member,
-                         index_write ended)
+void index_int_drop_list(struct redis_index *index, const struct index_list_key *key)
 {
-    struct redis_drop *drop = drop_new(key->repo, key->name, member);
+    struct redis_drop *drop = drop_new(key->repo, key->name);
     drop->is_list = true;
     drop->kind = key->kind;
-    drop->writer = ended;
     add(index, drop);
 }
 
@@ -129,8 +126,7 @@ static bool send_drop(struct redis_index *index, struct redis_link *link, const 
     op->number = drop->number;
     struct index_key key = {(enum index_kind)drop->kind, drop->repo, drop->name};
     struct index_list_key list = {(enum index_list_kind)drop->kind, drop->repo, drop->name};
-    bool is_sent = drop->is_list ? index_int_redis_send_list_end(index, link, &op->call.command, &list, drop->member,
-                                                                 drop->writer, INDEX_MEMBER_UNKNOWN, SLICE_EMPTY)
+    bool is_sent = drop->is_list ? index_int_redis_send_forget(index, link, &op->call.command, &list)
                                  : index_int_redis_send_end(index, link, &op->call.command, &key, drop->writer);
     if (!is_sent)
         free(op);
@@ -146,7 +142,8 @@ void index_int_drops_send(struct redis_index *index, struct redis_link *link)
     pthread_mutex_lock(&drops->lock);
     bool is_sent = true;
     for (const struct redis_drop *drop = drops->first; drop != NULL && is_sent; drop = drop->next)
-        is_sent = drop->number <= *told || send_drop(index, link, drop);
+        if (drop->number > *told && redis_client_link(index->client, redis_link_loop(link), drop->repo.text) == link)
+            is_sent = send_drop(index, link, drop);
     if (is_sent)
         *told = atomic_load(&drops->last_number);
     pthread_mutex_unlock(&drops->lock);

@@ -31,7 +31,7 @@ extern const char *const index_int_redis_scripts[REDIS_SCRIPTS];
 
 /* ---- the index ---- */
 
-/* What Redis was not told for certain: a value's or list's key, and the writer that has ended, if one has. */
+/* What Redis was not told for certain: a value's key, and the writer that has ended, if one has; or a list's. */
 struct redis_drop {
     struct redis_drop *next;
     uint64_t number; /* rises */
@@ -39,8 +39,7 @@ struct redis_drop {
     uint32_t kind;
     struct repo_name repo;
     struct slice name;
-    struct slice member; /* of a list, with `writer` */
-    index_write writer;  /* 0: none */
+    index_write writer; /* 0: none */
     char texts[];
 };
 
@@ -121,20 +120,18 @@ void index_int_drops_init(struct redis_drops *drops);
 void index_int_drops_done(struct redis_drops *drops);
 /* After a begin or an end of which nobody knows whether Redis has it: before the write is made or told of. */
 void index_int_drop_value(struct redis_index *index, const struct index_key *key, index_write ended);
-void index_int_drop_list(struct redis_index *index, const struct index_list_key *key, struct slice member,
-                         index_write ended);
+void index_int_drop_list(struct redis_index *index, const struct index_list_key *key);
 /* Sends what this connection was not sent yet. */
 void index_int_drops_send(struct redis_index *index, struct redis_link *link);
 /* Whether what Redis knows may be believed. */
 bool index_int_drops_may_read(const struct redis_index *index);
 
-/* ---- sending an end, also for drops ---- */
+/* ---- what is sent again by drops ---- */
 
 bool index_int_redis_send_end(struct redis_index *index, struct redis_link *link, struct redis_command *command,
                               const struct index_key *key, index_write writer);
-bool index_int_redis_send_list_end(struct redis_index *index, struct redis_link *link, struct redis_command *command,
-                                   const struct index_list_key *key, struct slice member, index_write writer,
-                                   enum index_list_outcome outcome, struct slice data);
+bool index_int_redis_send_forget(struct redis_index *index, struct redis_link *link, struct redis_command *command,
+                                 const struct index_list_key *key);
 
 /* ---- lists (redis_lists.c) ---- */
 

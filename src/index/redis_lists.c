@@ -210,10 +210,15 @@ static bool send_piece(struct list_fill_call *op, struct redis_link *link)
     return is_sent;
 }
 
-static void on_done(struct redis_command *command, const struct redis_reply *reply)
+static void give_up(struct list_fill_call *op);
+
+static void on_installed(struct redis_command *command, const struct redis_reply *reply)
 {
-    (void)reply; /* refused or lost: it is not remembered */
-    index_int_redis_call_end((struct redis_call *)(void *)command, OK);
+    struct list_fill_call *op = (struct list_fill_call *)(void *)command;
+    if (reply == NULL)
+        give_up(op);
+    else
+        index_int_redis_call_end(&op->call, OK);
 }
 
 static bool send_install(struct list_fill_call *op, struct redis_link *link)
@@ -225,7 +230,7 @@ static bool send_install(struct list_fill_call *op, struct redis_link *link)
     list_keys(index, link, &op->key, &keys);
     shadow_key(index, link, &op->key, op->lease, &keys.keys[LIST_KEYS]);
     keys.slices[LIST_KEYS] = redis_key_slice(&keys.keys[LIST_KEYS]);
-    op->call.command.answered = on_done;
+    op->call.command.answered = on_installed;
     return redis_link_run(
         link, &op->call.command, REDIS_LIST_INSTALL, keys.slices, LIST_KEYS + 1,
         (struct slice[]){index_int_redis_name(index_int_redis_new_name(), &fresh),
@@ -239,11 +244,35 @@ static bool send_next(struct list_fill_call *op, struct redis_link *link)
     return op->sent < op->count ? send_piece(op, link) : send_install(op, link);
 }
 
+static bool send_give_back(struct redis_index *index, struct redis_link *link, struct redis_command *command,
+                           const struct index_list_key *key, index_lease lease)
+{
+    struct redis_name name;
+    return run(index, link, command, REDIS_LIST_GIVE_BACK, key, (struct slice[]){index_int_redis_name(lease, &name)},
+               1);
+}
+
+static void on_given_back(struct redis_command *command, const struct redis_reply *reply)
+{
+    (void)reply;
+    index_int_redis_call_end((struct redis_call *)(void *)command, OK);
+}
+
+/* Redis is full, or gone: others need not wait for what will not come. */
+static void give_up(struct list_fill_call *op)
+{
+    struct redis_index *index = op->call.index;
+    struct redis_link *link = index_int_redis_link(index, op->call.done.loop, op->key.repo);
+    op->call.command.answered = on_given_back;
+    if (link == NULL || !send_give_back(index, link, &op->call.command, &op->key, op->lease))
+        index_int_redis_call_end(&op->call, OK);
+}
+
 static void on_piece(struct redis_command *command, const struct redis_reply *reply)
 {
     struct list_fill_call *op = (struct list_fill_call *)(void *)command;
     if (reply == NULL || !send_next(op, command->link))
-        index_int_redis_call_end(&op->call, OK);
+        give_up(op);
 }
 
 enum result index_int_redis_list_fill(struct index *base, const struct index_list_key *key,
@@ -269,11 +298,8 @@ enum result index_int_redis_list_give_back(struct index *base, const struct inde
     struct redis_link *link = index_int_redis_link(index, done.loop, key->repo);
     if (link == NULL)
         return OK;
-    struct redis_name name;
-    struct redis_call *op = index_int_redis_call_new(sizeof(*op), index, done, on_done);
-    bool is_sent = run(index, link, &op->command, REDIS_LIST_GIVE_BACK, key,
-                       (struct slice[]){index_int_redis_name(lease, &name)}, 1);
-    return index_int_redis_sent(is_sent, op, OK);
+    struct redis_call *op = index_int_redis_call_new(sizeof(*op), index, done, on_given_back);
+    return index_int_redis_sent(send_give_back(index, link, &op->command, key, lease), op, OK);
 }
 
 /* ---- writing ---- */
@@ -289,7 +315,7 @@ static void on_written(struct redis_command *command, const struct redis_reply *
 {
     struct list_write_call *op = (struct list_write_call *)(void *)command;
     if (reply == NULL)
-        index_int_drop_list(op->call.index, &op->key, op->member, op->ended);
+        index_int_drop_list(op->call.index, &op->key);
     index_int_redis_call_end(&op->call, OK);
 }
 
@@ -318,7 +344,7 @@ enum result index_int_redis_list_begin(struct index *base, const struct index_li
                             index_int_redis_number(index->ttl_ms + 2 * INDEX_WRITE_MAX_MS, &life)};
     bool is_sent = link != NULL && run(index, link, &op->call.command, REDIS_LIST_BEGIN, key, given, 3);
     if (!is_sent)
-        index_int_drop_list(index, key, member, 0);
+        index_int_drop_list(index, key);
     return index_int_redis_sent(is_sent, op, OK);
 }
 
@@ -335,15 +361,24 @@ static struct slice outcome_text(enum index_list_outcome outcome)
     return SLICE("?");
 }
 
-bool index_int_redis_send_list_end(struct redis_index *index, struct redis_link *link, struct redis_command *command,
-                                   const struct index_list_key *key, struct slice member, index_write writer,
-                                   enum index_list_outcome outcome, struct slice data)
+/* No script, which a full Redis could refuse: without its state a list is not known, and no end says anything of it. */
+bool index_int_redis_send_forget(struct redis_index *index, struct redis_link *link, struct redis_command *command,
+                                 const struct index_list_key *key)
+{
+    struct list_keys keys;
+    list_keys(index, link, key, &keys);
+    return redis_link_send(link, command,
+                           (struct slice[]){SLICE("UNLINK"), keys.slices[0], keys.slices[1], keys.slices[2]}, 4);
+}
+
+static bool send_end(const struct list_write_call *op, struct redis_link *link, enum index_list_outcome outcome,
+                     struct slice data, struct redis_command *command)
 {
     struct redis_name name;
     struct redis_number changes;
-    struct slice given[] = {index_int_redis_name(writer, &name), member, outcome_text(outcome), data,
+    struct slice given[] = {index_int_redis_name(op->ended, &name), op->member, outcome_text(outcome), data,
                             index_int_redis_number(CHANGES_MAX, &changes)};
-    return run(index, link, command, REDIS_LIST_END, key, given, 5);
+    return run(op->call.index, link, command, REDIS_LIST_END, &op->key, given, 5);
 }
 
 enum result index_int_redis_list_end(struct index *base, const struct index_list_key *key, struct slice member,
@@ -355,9 +390,8 @@ enum result index_int_redis_list_end(struct index *base, const struct index_list
         return INVALID;
     struct redis_link *link = index_int_redis_link(index, done.loop, key->repo);
     struct list_write_call *op = write_new(index, key, member, write, done);
-    bool is_sent = link != NULL &&
-                   index_int_redis_send_list_end(index, link, &op->call.command, key, member, write, outcome, data);
+    bool is_sent = link != NULL && send_end(op, link, outcome, data, &op->call.command);
     if (!is_sent)
-        index_int_drop_list(index, key, member, write);
+        index_int_drop_list(index, key);
     return index_int_redis_sent(is_sent, op, OK);
 }

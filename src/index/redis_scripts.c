@@ -63,16 +63,13 @@ static const char read_tag[] = "local tag = redis.call('HGET', KEYS[1], 'v')\n"
  *       5 ends    zset   deadline -> "<writer> <member>"
  * ARGV: 1 a new `e`, 2 how long a write or a lease may last
  *
- * What is not understood is forgotten: state, members, changes; and with `e` what writers under way may say of them.
- * Keys may be evicted one by one: counts tell. */
+ * What is not understood is forgotten: state, members, changes. With the state goes `e`, and so what writers under way
+ * may say of the list. Keys may be evicted one by one: counts tell. A Redis that is full refuses what needs memory,
+ * also in the middle of a script: what has been done until then must make nothing wrong. */
 
 #define LIST                                                                                                           \
     NOW "local state, members, changes, writers, ends = unpack(KEYS, 1, 5)\n"                                          \
-        "local function forget()\n"                                                                                    \
-        "  redis.call('UNLINK', state, members, changes)\n"                                                            \
-        "  redis.call('HSET', state, 'e', ARGV[1])\n"                                                                  \
-        "  redis.call('PEXPIRE', state, 2 * ARGV[2])\n"                                                                \
-        "end\n"                                                                                                        \
+        "local function forget() redis.call('UNLINK', state, members, changes) end\n"                                  \
         "local function take_out(writer, member)\n"                                                                    \
         "  local mine, others = nil, {}\n"                                                                             \
         "  local all = redis.call('HGET', writers, member) or ''\n"                                                    \

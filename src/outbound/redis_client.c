@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The door to Redis: the client with a link for each loop, and what a reply says.
+ * The door to Redis: the client with its connections for each loop, and what a reply says.
  */
 #include "redis_int.h"
 
@@ -24,33 +24,31 @@ enum result redis_client_new(const struct redis_client_settings *settings, struc
 void redis_client_start(struct redis_client *client, struct loop *loop)
 {
     unsigned index = loop_index(loop);
-    if (index >= client->link_count) {
-        client->links = xrealloc(client->links, (index + 1) * sizeof(client->links[0]));
-        for (size_t i = client->link_count; i <= index; i++)
-            client->links[i] = NULL;
-        client->link_count = index + 1;
+    if (index >= client->hub_count) {
+        client->hubs = xrealloc(client->hubs, (index + 1) * sizeof(client->hubs[0]));
+        for (size_t i = client->hub_count; i <= index; i++)
+            client->hubs[i] = NULL;
+        client->hub_count = index + 1;
     }
-    client->links[index] = redis_link_new(client, loop);
-    redis_link_begin(client->links[index]);
+    client->hubs[index] = redis_hub_new(client, loop);
 }
 
 void redis_client_free(struct redis_client *client)
 {
     if (client == NULL)
         return;
-    for (size_t i = 0; i < client->link_count; i++)
-        redis_link_free(client->links[i]);
-    free(client->links);
+    for (size_t i = 0; i < client->hub_count; i++)
+        redis_hub_free(client->hubs[i]);
+    free(client->hubs);
     redis_url_done(&client->url);
     free(client);
 }
 
 struct redis_link *redis_client_link(struct redis_client *client, struct loop *loop, struct slice hashed)
 {
-    (void)hashed;
     unsigned index = loop_index(loop);
-    struct redis_link *link = index < client->link_count ? client->links[index] : NULL;
-    return link != NULL && link->state == REDIS_READY ? link : NULL;
+    struct redis_hub *hub = index < client->hub_count ? client->hubs[index] : NULL;
+    return hub != NULL ? redis_hub_link(hub, hashed) : NULL;
 }
 
 struct loop *redis_link_loop(const struct redis_link *link)

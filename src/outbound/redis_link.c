@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One connection to Redis from one loop: found (by name, or through Sentinel), made, greeted, used, given up, made
- * again. Commands are answered in the order they were sent. All on the loop's thread, but for look-ups of names.
+ * One connection to Redis from one loop: found, made, greeted (redis_greet.c), used, given up, made again. Commands are
+ * answered in the order they were sent. All on the loop's thread, but for look-ups of names.
  *
  *     RESTING -> RESOLVING -> CONNECTING -> GREETING -> READY
  *        ^          a Sentinel is asked first: once round      |
@@ -18,6 +18,7 @@
 
 #define CONNECT_MS 2000u                     /* and greet; nobody waits for it */
 #define TICK_MS 50u                          /* how exactly deadlines are kept */
+#define TELL_EVERY_MS 1000u                  /* of what the server refuses */
 #define WAIT_MAX_MS (4u * REDIS_DEADLINE_MS) /* of one command, behind others that are being answered */
 #define VERSION_MIN 5u                       /* whose scripts may ask for the time */
 
@@ -32,7 +33,9 @@ static void on_tick(struct timer *timer);
 
 static void on_rested(struct timer *timer)
 {
-    redis_link_begin(link_of_timer(timer));
+    struct redis_link *link = link_of_timer(timer);
+    if (!link->is_retired)
+        redis_link_begin(link);
 }
 
 /* Growing, and of random length, as all loops of all replicas lose a server at once. */
@@ -57,7 +60,7 @@ static void complain(struct redis_link *link, struct slice why)
 }
 
 /* hiredis answers what is outstanding with NULL: now, or when the callback that we are called from has returned. */
-static void close_connection(struct redis_link *link)
+void redis_link_disconnect(struct redis_link *link)
 {
     redisAsyncContext *ac = link->ac;
     link->ac = NULL;
@@ -72,10 +75,12 @@ void redis_link_close(struct redis_link *link, struct slice why)
     link->state = REDIS_RESTING;
     complain(link, why); /* before `why` goes with the connection */
     timer_start(link->loop, &link->timer, next_rest_ms(link), on_rested);
-    close_connection(link);
+    redis_link_disconnect(link);
+    if (link->role == REDIS_NODE)
+        redis_hub_ask(link->hub);
 }
 
-static void fail_as(struct redis_link *link, const char *why)
+void redis_link_fail(struct redis_link *link, const char *why)
 {
     redis_link_close(link, slice_from_cstr(why));
 }
@@ -92,13 +97,13 @@ static void on_tick(struct timer *timer)
     struct redis_link *link = link_of_timer(timer);
     uint64_t now_ms = loop_now_ms(link->loop);
     if (link->state != REDIS_READY && now_ms >= link->deadline_ms) {
-        fail_as(link, "no answer while connecting");
+        redis_link_fail(link, "no answer while connecting");
         return;
     }
     if (link->state == REDIS_READY && link->first == NULL)
         return; /* the next command starts it again */
     if (link->state == REDIS_READY && waits_too_long(link, now_ms)) {
-        fail_as(link, "a command was not answered in time");
+        redis_link_fail(link, "a command was not answered in time");
         return;
     }
     timer_start(link->loop, &link->timer, TICK_MS, on_tick);
@@ -119,10 +124,15 @@ static bool ends_the_connection(struct slice error)
 static void take_refusal(struct redis_link *link, struct slice text)
 {
     struct redis_client_settings *settings = &link->client->settings;
-    if (ends_the_connection(text)) /* another server, or the same with our scripts, may do it */
+    uint64_t now_ms = loop_now_ms(link->loop);
+    if (ends_the_connection(text)) { /* another server, or the same with our scripts, may do it */
         redis_link_close(link, text);
-    else
+    } else if (link->role == REDIS_NODE && slice_has_prefix(text, SLICE("MOVED "))) {
+        redis_hub_ask(link->hub);
+    } else if (now_ms - link->told_ms >= TELL_EVERY_MS) {
+        link->told_ms = now_ms;
         settings->on_error(settings->data, link->loop, text);
+    }
 }
 
 static void on_answer(redisAsyncContext *ac, void *data, void *private)
@@ -165,185 +175,19 @@ bool redis_link_send(struct redis_link *link, struct redis_command *command, con
     return true;
 }
 
-/* ---- greeting ---- */
-
-static struct slice line_of(struct slice info, struct slice name)
-{
-    struct slice line;
-    while (slice_split(info, '\n', &line, &info))
-        if (slice_has_prefix(line, name))
-            return slice_of(line.ptr + name.len, line.len - name.len - (line.ptr[line.len - 1] == '\r' ? 1 : 0));
-    return SLICE_EMPTY;
-}
-
-static const char *judge_info(struct redis_link *link, struct slice info)
-{
-    struct slice run_id = line_of(info, SLICE("run_id:"));
-    struct slice version = line_of(info, SLICE("redis_version:"));
-    struct slice major = version;
-    struct slice rest;
-    uint64_t number;
-    (void)slice_split(version, '.', &major, &rest);
-    if (run_id.len < REDIS_RUN_ID_LENGTH || slice_parse_u64(major, &number) != OK)
-        return "it does not say which process it is: is it Redis?";
-    if (number < VERSION_MIN)
-        return "it is older than Redis 5, whose scripts cannot ask for the time";
-    if (!slice_equal(line_of(info, SLICE("role:")), SLICE("master")))
-        return "it is a replica: name its primary, or the Sentinels that know it (redis+sentinel://)";
-    if (slice_equal(line_of(info, SLICE("redis_mode:")), SLICE("cluster")))
-        return "it is of a cluster";
-    memcpy(link->run_id, run_id.ptr, REDIS_RUN_ID_LENGTH);
-    return NULL;
-}
-
-static void become_ready(struct redis_link *link)
-{
-    struct redis_client_settings *settings = &link->client->settings;
-    link->state = REDIS_READY;
-    link->failures = 0;
-    link->has_complained = false;
-    link->mark = 0;
-    timer_stop(&link->timer);
-    settings->on_ready(settings->data, link);
-}
-
-/* True: the greeting goes on, or is over. */
-static bool take_greeting(struct redis_link *link, const redisReply *reply)
-{
-    if (reply == NULL) {
-        redis_link_close(link,
-                         slice_from_cstr(link->ac->errstr != NULL ? link->ac->errstr : "the connection was lost"));
-        return false;
-    }
-    if (reply->type == REDIS_REPLY_ERROR) {
-        redis_link_close(link, slice_of(reply->str, (size_t)reply->len));
-        return false;
-    }
-    if (--link->greetings_left == 0)
-        become_ready(link);
-    return true;
-}
-
-static bool is_current(const redisAsyncContext *ac)
-{
-    const struct redis_link *link = ac->data;
-    return link->ac == ac && link->state != REDIS_RESTING;
-}
-
-static void on_greeted(redisAsyncContext *ac, void *reply, void *private)
-{
-    (void)private;
-    if (is_current(ac))
-        (void)take_greeting(ac->data, reply);
-}
-
-static void on_info(redisAsyncContext *ac, void *data, void *private)
-{
-    struct redis_link *link = ac->data;
-    const redisReply *reply = data;
-    (void)private;
-    if (!is_current(ac) || !take_greeting(link, reply))
-        return;
-    const char *why = judge_info(link, slice_of(reply->str, (size_t)reply->len));
-    if (why != NULL)
-        fail_as(link, why);
-}
-
-static void on_script_loaded(redisAsyncContext *ac, void *data, void *private)
-{
-    struct redis_link *link = ac->data;
-    const redisReply *reply = data;
-    char *hash = private;
-    if (!is_current(ac))
-        return;
-    if (reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len == 40)
-        memcpy(hash, reply->str, 41);
-    (void)take_greeting(link, reply);
-}
-
-static void greet(struct redis_link *link, redisCallbackFn *answered, void *private, const struct slice *words,
-                  size_t count)
-{
-    const char *texts[4];
-    size_t lengths[4];
-    for (size_t i = 0; i < count; i++) {
-        texts[i] = words[i].ptr;
-        lengths[i] = words[i].len;
-    }
-    link->greetings_left++;
-    (void)redisAsyncCommandArgv(link->ac, answered, private, (int)count, texts, lengths); /* else its deadline tells */
-}
-
-static void greet_server(struct redis_link *link)
-{
-    const struct redis_url *url = &link->client->url;
-    const struct redis_client_settings *settings = &link->client->settings;
-    link->state = REDIS_GREETING;
-    link->greetings_left = 0;
-    if (url->user.len > 0)
-        greet(link, on_greeted, NULL, (struct slice[]){SLICE("AUTH"), url->user, url->password}, 3);
-    else if (url->password.len > 0)
-        greet(link, on_greeted, NULL, (struct slice[]){SLICE("AUTH"), url->password}, 2);
-    if (url->database.len > 0)
-        greet(link, on_greeted, NULL, (struct slice[]){SLICE("SELECT"), url->database}, 2);
-    greet(link, on_info, NULL, (struct slice[]){SLICE("INFO")}, 1);
-    for (size_t i = 0; i < settings->script_count; i++)
-        greet(link, on_script_loaded, link->hashes[i],
-              (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), slice_from_cstr(settings->scripts[i])}, 3);
-}
-
-/* ---- Sentinel ---- */
-
-static bool is_text(const redisReply *reply, size_t max)
-{
-    return reply->type == REDIS_REPLY_STRING && reply->len > 0 && (size_t)reply->len <= max;
-}
-
-static void connect_to(struct redis_link *link, const struct redis_address *address);
-
-static void on_primary_named(redisAsyncContext *ac, void *data, void *private)
-{
-    struct redis_link *link = ac->data;
-    const redisReply *reply = data;
-    struct redis_address address;
-    uint64_t port;
-    (void)private;
-    if (!is_current(ac))
-        return;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        !is_text(reply->element[0], REDIS_HOST_MAX) || !is_text(reply->element[1], 5) ||
-        slice_parse_u64(slice_from_cstr(reply->element[1]->str), &port) != OK || port == 0 || port > UINT16_MAX) {
-        fail_as(link, "a Sentinel names no primary of that name");
-        return;
-    }
-    memcpy(address.host, reply->element[0]->str, (size_t)reply->element[0]->len + 1);
-    address.port = (uint16_t)port;
-    link->is_of_sentinel = false;
-    close_connection(link);
-    connect_to(link, &address);
-}
-
-static void ask_sentinel(struct redis_link *link)
-{
-    struct slice name = link->client->url.name;
-    greet(link, on_primary_named, NULL, (struct slice[]){SLICE("SENTINEL"), SLICE("get-master-addr-by-name"), name}, 3);
-}
-
 /* ---- connecting ---- */
 
 static void on_connected(const redisAsyncContext *ac, int status)
 {
     struct redis_link *link = ac->data;
-    if (!is_current(ac))
+    if (!redis_link_is_current(ac))
         return;
     if (status != REDIS_OK) {
         struct slice why = slice_from_cstr(ac->c.errstr);
         link->ac = NULL; /* hiredis frees it */
         redis_link_close(link, why);
-    } else if (link->is_of_sentinel) {
-        ask_sentinel(link);
     } else {
-        greet_server(link);
+        redis_link_greet(link);
     }
 }
 
@@ -351,7 +195,7 @@ static void on_disconnected(const redisAsyncContext *ac, int status)
 {
     struct redis_link *link = ac->data;
     (void)status;
-    if (!is_current(ac))
+    if (!redis_link_is_current(ac))
         return;
     struct slice why = slice_from_cstr(ac->errstr != NULL && ac->errstr[0] != '\0' ? ac->errstr : "closed by Redis");
     link->ac = NULL; /* hiredis frees it */
@@ -396,14 +240,14 @@ static void on_looked_up(struct pool_job *job)
         if (lookup->is_found)
             open_socket(link);
         else
-            fail_as(link, "its name cannot be looked up");
+            redis_link_fail(link, "its name cannot be looked up");
     } else if (link != NULL) {
         link->lookup = NULL;
     }
     free(lookup);
 }
 
-static void connect_to(struct redis_link *link, const struct redis_address *address)
+void redis_link_connect(struct redis_link *link, const struct redis_address *address)
 {
     link->address = *address;
     if (link->client->url.path.len > 0) {
@@ -421,10 +265,11 @@ static void connect_to(struct redis_link *link, const struct redis_address *addr
     if (pool_submit(link->client->settings.pool, POOL_FILES, &lookup->job) != OK) {
         link->lookup = NULL;
         free(lookup);
-        fail_as(link, "its name cannot be looked up now");
+        redis_link_fail(link, "its name cannot be looked up now");
     }
 }
 
+/* Of several addresses the next one each time. */
 void redis_link_begin(struct redis_link *link)
 {
     const struct redis_url *url = &link->client->url;
@@ -432,19 +277,24 @@ void redis_link_begin(struct redis_link *link)
         timer_start(link->loop, &link->timer, TICK_MS, on_rested);
         return;
     }
-    link->is_of_sentinel = url->name.len > 0;
+    link->is_of_sentinel = link->role == REDIS_SERVER && url->name.len > 0;
     link->deadline_ms = loop_now_ms(link->loop) + CONNECT_MS;
     timer_start(link->loop, &link->timer, TICK_MS, on_tick);
-    connect_to(link, &url->addresses[link->sentinel_at++ % (url->address_count > 0 ? url->address_count : 1)]);
+    if (link->role == REDIS_NODE || url->address_count == 0)
+        redis_link_connect(link, &link->address);
+    else
+        redis_link_connect(link, &url->addresses[link->address_at++ % url->address_count]);
 }
 
 /* ---- its life ---- */
 
-struct redis_link *redis_link_new(struct redis_client *client, struct loop *loop)
+struct redis_link *redis_link_new(struct redis_hub *hub, enum redis_role role)
 {
     struct redis_link *link = xcalloc(1, sizeof(*link));
-    link->client = client;
-    link->loop = loop;
+    link->hub = hub;
+    link->client = hub->client;
+    link->loop = hub->loop;
+    link->role = role;
     link->last = &link->first;
     return link;
 }
@@ -455,7 +305,7 @@ void redis_link_free(struct redis_link *link)
         return;
     link->state = REDIS_RESTING;
     timer_stop(&link->timer);
-    close_connection(link);
+    redis_link_disconnect(link);
     if (link->lookup != NULL)
         link->lookup->link = NULL; /* its job frees it, before the pool ends */
     free(link);

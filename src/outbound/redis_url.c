@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The URL of a Redis server, of its socket, or of the Sentinels that know it. Pure; any thread.
+ * The URL of a Redis server, of its socket, of the Sentinels that know it, or of a cluster. Pure; any thread.
  */
 #include "redis_int.h"
 
@@ -102,7 +102,8 @@ static enum result parse_server(struct redis_url *url, struct slice rest, struct
     (void)slice_split(rest, '/', &rest, &url->database);
     enum result r = take_user(url, &rest, ret_why);
     if (r == OK && memchr(rest.ptr, ',', rest.len) != NULL)
-        r = complain(ret_why, "index.redis.url: several addresses are Sentinels': redis+sentinel://host,host/name");
+        r = complain(ret_why, "index.redis.url: several addresses are Sentinels' or a cluster's: "
+                              "redis+sentinel://host,host/name, redis+cluster://host,host");
     return r == OK ? parse_addresses(url, rest, REDIS_PORT, ret_why) : r;
 }
 
@@ -115,6 +116,17 @@ static enum result parse_sentinels(struct redis_url *url, struct slice rest, str
     (void)slice_split(url->name, '/', &url->name, &url->database);
     enum result r = take_user(url, &list, ret_why);
     return r == OK ? parse_addresses(url, list, REDIS_SENTINEL_PORT, ret_why) : r;
+}
+
+/* redis+cluster://[[user]:password@]host[:port],... */
+static enum result parse_cluster(struct redis_url *url, struct slice rest, struct strbuf *ret_why)
+{
+    url->is_cluster = true;
+    (void)slice_split(rest, '/', &rest, &url->database);
+    if (url->database.len > 0)
+        return complain(ret_why, "index.redis.url: a cluster has one database, which has no number");
+    enum result r = take_user(url, &rest, ret_why);
+    return r == OK ? parse_addresses(url, rest, REDIS_PORT, ret_why) : r;
 }
 
 /* unix://[[user]:password@]path[?database] */
@@ -136,6 +148,7 @@ enum result redis_url_parse(struct slice text, struct strbuf *ret_why, struct re
     } schemes[] = {
         {{"redis://", 8}, parse_server},
         {{"redis+sentinel://", 17}, parse_sentinels},
+        {{"redis+cluster://", 16}, parse_cluster},
         {{"unix://", 7}, parse_socket},
     };
     struct redis_url url = {.text = xmalloc(text.len + 1), .text_len = text.len};
@@ -150,7 +163,7 @@ enum result redis_url_parse(struct slice text, struct strbuf *ret_why, struct re
                      slice_has_prefix(whole, SLICE("rediss://"))
                          ? "index.redis.url: the hiredis that this is built with has no TLS: use redis:// on a "
                            "private network, or a tunnel such as stunnel in front of Redis"
-                         : "index.redis.url: expected redis://, redis+sentinel:// or unix://");
+                         : "index.redis.url: expected redis://, redis+sentinel://, redis+cluster:// or unix://");
     if (r == OK)
         r = check_database(&url, ret_why);
     if (r == OK)

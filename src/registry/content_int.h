@@ -163,7 +163,7 @@ struct list_read {
     struct pending_call tell;
     struct pending_call pause;
     struct timer timer;
-    uint64_t waiting_since_ms; /* for another replica; 0: not yet */
+    uint64_t asked_ms;
     struct held_lock single;
     struct slice lock_name;
 };

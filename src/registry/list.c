@@ -121,6 +121,8 @@ static enum flow_next ask(struct flow *f, index_lease *ret_lease)
 
 static enum flow_next ask_index(struct flow *f)
 {
+    struct list_read *op = flow_owner(f);
+    op->asked_ms = clock_monotonic_ms(op->registry->clock);
     return ask(f, NULL);
 }
 
@@ -143,14 +145,11 @@ static void on_pause_over(struct timer *timer)
     registry_int_pending_over(&op->pause, OK);
 }
 
-/* Another replica is at it: until it is through, or should have been. */
+/* Another replica is at it: until it is through, or should have been since this was first asked. */
 static enum flow_next wait_for_others(struct flow *f)
 {
     struct list_read *op = flow_owner(f);
-    uint64_t now_ms = clock_monotonic_ms(op->registry->clock);
-    if (op->waiting_since_ms == 0)
-        op->waiting_since_ms = now_ms;
-    if (now_ms - op->waiting_since_ms >= OTHERS_FILL_MS)
+    if (clock_monotonic_ms(op->registry->clock) - op->asked_ms >= OTHERS_FILL_MS)
         return FLOW_NEXT;
     (void)registry_int_pending_done(&op->pause, &op->gate, f);
     timer_start(flow_loop(f), &op->timer, ASK_EVERY_MS, on_pause_over);

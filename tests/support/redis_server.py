@@ -16,11 +16,12 @@ import minato
 class RedisServer:
     """One process on one port, kept between restarts; whatever it held is gone with the process."""
 
-    def __init__(self, port=None, folder=None, arguments=()):
+    def __init__(self, port=None, folder=None, arguments=(), configuration=None):
         self.home = None if folder else tempfile.TemporaryDirectory(prefix="minato-redis-")
         self.folder = Path(folder or self.home.name)
         self.port = port or minato.free_port()
         self.arguments = list(arguments)
+        self.configuration = [str(configuration)] if configuration else []  # a file, where arguments do not do
         self.log_path = self.folder / "redis.log"
         self.process = None
 
@@ -28,7 +29,7 @@ class RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no",
+                ["redis-server", *self.configuration, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no",
                  "--dir", str(self.folder), *self.arguments], env=minato.clean_environment(), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, process_group=0)
         minato.wait_until(self._is_ready, 20, "redis-server")

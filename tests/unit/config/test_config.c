@@ -355,8 +355,8 @@ static void what_replicas_share_is_demanded(void **state)
                    "uploads.part_size (or fewer http.loops)\n");
     assert_refused("index: {redis: {url: 'http://x:secret@y'}}\n", NULL,
                    "FILE:1: index.redis.url: found 17 characters, expected "
-                   "redis://[[user]:password@]host[:port][/database], unix:///path, or "
-                   "redis+sentinel://host[:port],.../name\n");
+                   "redis://[[user]:password@]host[:port][/database], unix:///path, "
+                   "redis+sentinel://host[:port],.../name or redis+cluster://host[:port],...\n");
     assert_refused("redirect: {cdn: {type: plain, url: 'https://cdn/a?b'}}\n", NULL,
                    "FILE:1: redirect.cdn.url: found \"https://cdn/a?b\", expected http:// or https://, a host "
                    "and perhaps a port and a path, such as https://cdn.example.com/prefix\n");

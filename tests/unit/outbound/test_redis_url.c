@@ -75,6 +75,18 @@ static void sentinels_know_a_primary_by_its_name(void **state)
     redis_url_done(&url);
 }
 
+static void a_cluster_has_nodes_and_no_database(void **state)
+{
+    (void)state;
+    struct redis_url url = parse("redis+cluster://:pw@one,two:7001");
+    assert_true(url.is_cluster);
+    assert_int_equal(url.address_count, 2);
+    assert_int_equal(url.addresses[0].port, 6379);
+    assert_int_equal(url.addresses[1].port, 7001);
+    assert_text(url.password, "pw");
+    redis_url_done(&url);
+}
+
 static void a_socket_has_a_path(void **state)
 {
     (void)state;
@@ -108,6 +120,7 @@ static void what_is_no_url_is_explained(void **state)
         {"redis+sentinel://host/", "name"},
         {"redis+sentinel://a,,b/name", "address"},
         {"redis+sentinel://a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a/name", "16"},
+        {"redis+cluster://a,b/1", "database"},
         {"unix://run/redis.sock", "path"},
         {"unix:///1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
          "12345678",
@@ -141,6 +154,7 @@ int main(void)
         cmocka_unit_test(a_server_has_an_address_a_user_and_a_database),
         cmocka_unit_test(what_is_left_out_has_defaults),
         cmocka_unit_test(sentinels_know_a_primary_by_its_name),
+        cmocka_unit_test(a_cluster_has_nodes_and_no_database),
         cmocka_unit_test(a_socket_has_a_path),
         cmocka_unit_test(what_is_no_url_is_explained),
         cmocka_unit_test(no_sentence_has_the_password),
