@@ -31,6 +31,16 @@ enum result registry_new(const struct config *config, struct storage *storage, s
                          struct clock clock, struct metrics *metrics, struct log *log,
                          struct registry **ret_registry) NODISCARD;
 void registry_free(struct registry *registry); /* no flow is running in it; accepts NULL */
+
+/* Flows that go on when the one that began them has ended. Both are called on the loop with this index; the loop must
+ * run until each has ended. */
+struct registry_background {
+    void (*begun)(void *data, unsigned loop);
+    void (*ended)(void *data, unsigned loop);
+    void *data;
+};
+/* Before any flow. Without it nobody is told. */
+void registry_watch_background(struct registry *registry, struct registry_background background);
 /* Removes upload sessions (and their bytes) whose last activity is older than uploads.expire_after. For a job that runs
  * now and then; the program's outcome is OK unless the store could not be listed. */
 enum flow_next registry_purge_uploads(struct flow *f, struct registry *registry);

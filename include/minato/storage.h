@@ -117,5 +117,13 @@ struct slice layout_upload_tail(struct arena *arena, struct slice uuid, uint32_t
 struct slice layout_uploads_folder(struct arena *arena);
 /* minato/bytes/<uuid>: bytes whose digest is not known yet. */
 struct slice layout_bytes(struct arena *arena, struct slice uuid);
+/* What is being pushed into a repository and deleted from it, for the other replicas: one object for each push, and for
+ * each name that is being deleted. `name`: the text of a digest or a tag. */
+struct slice layout_pushes_folder(struct arena *arena, struct repo_name repo);
+struct slice layout_push(struct arena *arena, struct repo_name repo, struct slice uuid);
+struct slice layout_deletes_folder(struct arena *arena, struct repo_name repo);
+struct slice layout_delete(struct arena *arena, struct repo_name repo, struct slice name, struct slice uuid);
+/* What the last component of layout_delete begins with: before ".<uuid>". */
+struct slice layout_delete_name(struct arena *arena, struct slice name);
 
 #endif

@@ -26,6 +26,7 @@ static const struct api_int_error general_errors[PENDING + 1] = {
 static const struct api_int_error unknown_error = {
     500, "UNKNOWN", "an unexpected failure; the operator finds more in the log under this request id"};
 
+#define NAMES_BUSY "another replica pushes or deletes what this names, or has just failed at it: try again in a moment"
 #define UPLOAD_GONE "no such upload for you: it was finished, cancelled or has expired; start a new one"
 
 static const struct api_int_error subject_errors[API_SUBJECT_COUNT][PENDING + 1] =
@@ -39,6 +40,7 @@ static const struct api_int_error subject_errors[API_SUBJECT_COUNT][PENDING + 1]
         [API_SUBJECT_BLOB] =
             {
                 [NOT_FOUND] = {404, "BLOB_UNKNOWN", "this repository has no such blob"},
+                [BUSY] = {503, "UNAVAILABLE", NAMES_BUSY},
                 [RANGE] = {416, "RANGE_INVALID", "the range begins behind the end of the blob"},
             },
         [API_SUBJECT_UPLOAD] =
@@ -70,6 +72,7 @@ static const struct api_int_error subject_errors[API_SUBJECT_COUNT][PENDING + 1]
             {
                 [NOT_FOUND] = {404, "MANIFEST_UNKNOWN", "this repository has no such manifest or tag"},
                 [INVALID] = {400, "MANIFEST_INVALID", "the manifest is not valid"},
+                [BUSY] = {503, "UNAVAILABLE", NAMES_BUSY},
                 [TOO_LARGE] = {413, "SIZE_INVALID", "the manifest is larger than this registry accepts"},
                 [UNSUPPORTED] =
                     {400, "MANIFEST_INVALID",

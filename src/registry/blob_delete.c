@@ -39,7 +39,7 @@ static enum flow_next unlink_blob(struct flow *f)
         *op->ret_by = op->find.by;
         return flow_fail(f, CONFLICT);
     }
-    return registry_int_unlink_digest(f, op->find.registry, INDEX_LAYER, op->find.repo, &op->find.digest);
+    return registry_int_unlink_digest(f, &op->held, INDEX_LAYER, &op->find.digest);
 }
 
 static enum flow_next let_go_of_blob(struct flow *f)
@@ -71,6 +71,7 @@ enum flow_next blob_delete(struct flow *f, struct registry *registry, struct rep
     op->name = digest_text(digest, flow_arena(f));
     op->ret_by = ret_by;
     op->held.registry = registry;
+    op->held.reaches_replicas = true;
     op->held.lock = (struct name_lock){.repo = repo, .names = &op->name, .count = 1, .is_exclusive = true};
     return flow_call(f, &blob_delete_program, op);
 }
@@ -95,7 +96,7 @@ static enum flow_next find_source(struct flow *f)
 static enum flow_next link_blob(struct flow *f)
 {
     struct blob_mount_op *op = flow_owner(f);
-    return registry_int_link_digest(f, op->registry, INDEX_LAYER, op->repo, &op->digest, &op->source.digest);
+    return registry_int_link_digest(f, op->registry, NULL, INDEX_LAYER, op->repo, &op->digest, &op->source.digest);
 }
 
 static enum flow_next verify_stands(struct flow *f)

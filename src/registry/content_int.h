@@ -15,7 +15,7 @@
  *
  * A request gets all of its names at once or waits; it waits for whoever asked before it, so that pushes cannot starve
  * a delete. A nested request, of somebody who holds names already, waits for holders only, so nobody waits in a circle.
- * In this process: the stores admitted so far are one process' own (registry.c). */
+ * In this process; where the store is shared, the same is said to the other replicas in the store (store_lock.c). */
 
 struct name_lock {
     /* in */
@@ -39,15 +39,50 @@ enum result registry_int_lock(struct name_locks *locks, struct name_lock *lock, 
 /* Harmless on a lock that was never asked for. Not while its `done` is outstanding. */
 void registry_int_unlock(struct name_locks *locks, struct name_lock *lock);
 
+#define LOCK_WAIT_MS 20000u  /* for others, in all; then BUSY */
+#define LOCK_LEASE_MS 60000u /* after the last renewal: no write of a link begins later */
+#define LOCK_STALE_MS                                                                                                  \
+    180000u /* older than that, by the store's clock: its holder is dead, and its writes have arrived */
+
+/* A lock's object in the store: an intent or a mark (store_lock.c). On the flow's loop. */
+struct store_lock {
+    struct slice path; /* empty: there is none */
+    struct slice body;
+    uint64_t wait_end_ms;  /* of the monotonic clock, as the others */
+    uint64_t written_ms;   /* when the last write of it that counts began */
+    uint64_t lease_end_ms; /* no write of a link begins later */
+    unsigned in_doubt;     /* writes of links whose outcome is not known (yet) */
+    const struct flow *flow;
+    struct timer timer;
+    uint64_t renewed_ms;
+    struct pending_call renewal;
+};
+
 /* A lock as the owner of steps sees it: taken by a step, given back in `finally`. */
 struct held_lock {
+    /* in */
     struct registry *registry;
     struct name_lock lock;
+    bool reaches_replicas; /* else it is of this process alone, be the store shared or not */
+    /* private; zeroed */
     struct gate gate;
     struct pending_call ask;
+    struct store_lock store;
 };
+/* BUSY: others would not let go in time. */
 enum flow_next registry_int_hold(struct flow *f, struct held_lock *held);
 enum flow_next registry_int_let_go(struct flow *f, struct held_lock *held);
+
+/* ---- the same in the store (store_lock.c) ---- */
+
+/* Parts of hold and let_go: a step, once the lock in this process is held; a step of `finally`, before it is not. */
+enum flow_next registry_int_store_hold(struct flow *f, struct held_lock *held);
+enum flow_next registry_int_store_let_go(struct flow *f, struct held_lock *held);
+/* Round each write that gives a name its meaning or takes it away, when the lock on it is `held` (NULL: none is
+ * needed). UNAVAILABLE: the lock may have gone to somebody else, the write must not be made. */
+enum result registry_int_write_begin(struct held_lock *held) NODISCARD;
+/* However it ended; also after one that was not made. */
+void registry_int_write_end(struct held_lock *held, enum result r);
 
 /* ---- the same work on many things, several at a time (fan.c) ------------------------------------------------------
  *
@@ -102,7 +137,7 @@ bool registry_int_is_unknown(enum result r);
 struct fence registry_int_fence_of_repository(struct registry *registry, struct repo_name repo);
 struct fence registry_int_fence_of_tags(struct registry *registry, struct repo_name repo, struct tag tag);
 
-/* ---- links written (link_write.c) and taken away (unlink.c) ---- */
+/* ---- links written (link_write.c) and taken away (unlink.c), by whoever holds their names ---- */
 
 enum link_guard {
     LINK_REPLACES,
@@ -111,14 +146,13 @@ enum link_guard {
     LINK_STANDS,  /* it is there already: only what comes with it is missing */
 };
 /* Makes `tag` name `digest`. With a guard that does not hold: CONFLICT. */
-enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag,
+enum flow_next registry_int_link_tag(struct flow *f, struct held_lock *held, struct tag tag,
                                      const struct digest *digest, enum link_guard guard, struct slice etag);
 /* Removes a layer's or revision's link inside the fences of the index. NOT_FOUND: there was none. */
-enum flow_next registry_int_unlink_digest(struct flow *f, struct registry *registry, enum index_kind kind,
-                                          struct repo_name repo, const struct digest *digest);
+enum flow_next registry_int_unlink_digest(struct flow *f, struct held_lock *held, enum index_kind kind,
+                                          const struct digest *digest);
 /* Removes a tag: what it has ever named first, what it names now last. NOT_FOUND: there was nothing. */
-enum flow_next registry_int_unlink_tag(struct flow *f, struct registry *registry, struct repo_name repo,
-                                       struct tag tag);
+enum flow_next registry_int_unlink_tag(struct flow *f, struct held_lock *held, struct tag tag);
 
 /* ---- lists (list.c) ---- */
 

@@ -8,6 +8,7 @@ enum { FENCE_VALUE, FENCE_LIST, FENCE_REFERRERS, FENCES };
 
 struct link_write {
     struct registry *registry;
+    struct held_lock *held;
     struct digest target;
     struct slice paths[2];
     size_t path_count;
@@ -32,6 +33,9 @@ static enum result put_link(struct link_write *w, struct done done)
 {
     struct storage *storage = w->registry->storage;
     struct slice path = w->paths[w->written];
+    enum result r = registry_int_write_begin(w->held);
+    if (r != OK)
+        return r;
     struct slice text = {w->text, digest_format(&w->target, w->text)};
     if (w->guard == LINK_MATCHES && w->written == 0)
         return storage_put_if_match(storage, path, text, w->etag, done);
@@ -49,6 +53,8 @@ static enum flow_next write_links(struct flow *f)
         bool is_refused = r == EXISTS || r == CONFLICT || (r == NOT_FOUND && w->guard == LINK_MATCHES);
         if (r != OK)
             return flow_fail(f, is_refused ? CONFLICT : r);
+        registry_int_write_end(w->held, OK);
+        w->put.state = PENDING_IDLE;
         w->written++;
     }
     if (w->written == w->path_count) {
@@ -75,6 +81,8 @@ static enum flow_next see_to_the_put(struct flow *f)
     struct link_write *w = flow_owner(f);
     if (w->put.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &w->gate);
+    if (w->put.state == PENDING_OVER)
+        registry_int_write_end(w->held, w->put.result);
     if (w->put.state == PENDING_OVER && w->put.result != OK) {
         for (size_t i = 0; i < w->fence_count; i++)
             w->fences[i].is_open = registry_int_is_unknown(w->put.result);
@@ -103,12 +111,14 @@ static const struct flow_program link_write_program = {
     FLOW_FINALLY(link_write_finally),
 };
 
-enum flow_next registry_int_link_digest(struct flow *f, struct registry *registry, enum index_kind kind,
-                                        struct repo_name repo, const struct digest *digest, const struct digest *target)
+enum flow_next registry_int_link_digest(struct flow *f, struct registry *registry, struct held_lock *held,
+                                        enum index_kind kind, struct repo_name repo, const struct digest *digest,
+                                        const struct digest *target)
 {
     struct arena *arena = flow_arena(f);
     struct link_write *w = ARENA_NEW(arena, struct link_write);
     w->registry = registry;
+    w->held = held;
     w->target = *target;
     w->fences[FENCE_VALUE].registry = registry;
     w->fences[FENCE_VALUE].key = (struct index_key){.kind = kind, .repo = repo, .name = digest_text(digest, arena)};
@@ -122,12 +132,15 @@ enum flow_next registry_int_link_digest(struct flow *f, struct registry *registr
 
 /* What it has ever named, then what it names now. With a guard it is the other way round: a tag that is refused must
  * not be left with a history, for which Docker Registry would list it. */
-enum flow_next registry_int_link_tag(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag,
+enum flow_next registry_int_link_tag(struct flow *f, struct held_lock *held, struct tag tag,
                                      const struct digest *digest, enum link_guard guard, struct slice etag)
 {
     struct arena *arena = flow_arena(f);
+    struct registry *registry = held->registry;
+    struct repo_name repo = held->lock.repo;
     struct link_write *w = ARENA_NEW(arena, struct link_write);
     w->registry = registry;
+    w->held = held;
     w->target = *digest;
     w->fences[FENCE_VALUE].registry = registry;
     w->fences[FENCE_VALUE].key = (struct index_key){.kind = INDEX_TAG, .repo = repo, .name = tag.text};

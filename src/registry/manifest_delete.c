@@ -225,8 +225,7 @@ static enum flow_next begin_referrer(struct flow *f)
 static enum flow_next unlink_revision(struct flow *f)
 {
     struct manifest_delete_op *op = flow_owner(f);
-    return flow_any(f,
-                    registry_int_unlink_digest(f, op->find.registry, INDEX_REVISION, op->find.repo, &op->find.digest));
+    return flow_any(f, registry_int_unlink_digest(f, &op->held, INDEX_REVISION, &op->find.digest));
 }
 
 static enum flow_next unlink_layer(struct flow *f)
@@ -237,22 +236,27 @@ static enum flow_next unlink_layer(struct flow *f)
         return flow_fail(f, r);
     if (!op->has_layer)
         return FLOW_NEXT;
-    return registry_int_unlink_digest(f, op->find.registry, INDEX_LAYER, op->find.repo, &op->find.digest);
+    return registry_int_unlink_digest(f, &op->held, INDEX_LAYER, &op->find.digest);
 }
 
 static enum flow_next remove_referrer(struct flow *f)
 {
-    const struct manifest_delete_op *op = flow_owner(f);
+    struct manifest_delete_op *op = flow_owner(f);
     if (!op->has_subject)
         return FLOW_NEXT;
     struct slice path = layout_referrer(flow_arena(f), op->find.repo, &op->manifest.subject.digest, &op->find.digest);
-    return flow_await_any(f, storage_delete(op->find.registry->storage, path, flow_done(f)));
+    enum result r = registry_int_write_begin(&op->held);
+    if (r == OK)
+        r = storage_delete(op->find.registry->storage, path, flow_done(f));
+    return flow_await_any(f, r);
 }
 
 /* Without its revision the entry means nothing: whether it is gone does not decide. */
 static enum flow_next note_removed(struct flow *f)
 {
     struct manifest_delete_op *op = flow_owner(f);
+    if (op->has_subject)
+        registry_int_write_end(&op->held, flow_result(f));
     op->referrer.outcome = INDEX_MEMBER_ABSENT;
     return FLOW_NEXT;
 }
@@ -317,6 +321,7 @@ enum flow_next manifest_delete(struct flow *f, struct registry *registry, struct
     op->name = digest_text(digest, flow_arena(f));
     op->ret_by = ret_by;
     op->held.registry = registry;
+    op->held.reaches_replicas = true;
     op->held.lock = (struct name_lock){.repo = repo, .names = &op->name, .count = 1, .is_exclusive = true};
     return flow_call(f, &manifest_delete_program, op);
 }

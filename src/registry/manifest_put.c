@@ -94,6 +94,7 @@ static enum flow_next hold_names(struct flow *f)
         for (size_t i = 0; i < op->tag_count; i++)
             names[count++] = op->tags[i].text;
         op->held.registry = op->registry;
+        op->held.reaches_replicas = true;
         op->held.lock = (struct name_lock){.repo = op->put->repo, .names = names, .count = count};
     }
     return registry_int_hold(f, &op->held);
@@ -271,8 +272,10 @@ static enum flow_next put_referrer(struct flow *f)
     if (op->put_referrer.state == PENDING_IDLE) {
         struct slice path = layout_referrer(op->arena, op->put->repo, &op->put->subject, &op->put->digest);
         struct done done = registry_int_pending_done(&op->put_referrer, &op->gate, f);
-        registry_int_pending_started(&op->put_referrer,
-                                     storage_put(op->registry->storage, path, op->descriptor, 0, done));
+        enum result r = registry_int_write_begin(&op->held);
+        if (r == OK)
+            r = storage_put(op->registry->storage, path, op->descriptor, 0, done);
+        registry_int_pending_started(&op->put_referrer, r);
     }
     return registry_int_pending_await(f, &op->put_referrer);
 }
@@ -280,7 +283,8 @@ static enum flow_next put_referrer(struct flow *f)
 static enum flow_next link_revision(struct flow *f)
 {
     struct manifest_put_op *op = flow_owner(f);
-    return registry_int_link_digest(f, op->registry, INDEX_REVISION, op->put->repo, &op->put->digest, &op->put->digest);
+    return registry_int_link_digest(f, op->registry, &op->held, INDEX_REVISION, op->put->repo, &op->put->digest,
+                                    &op->put->digest);
 }
 
 static enum flow_next note_referrer(struct flow *f)
@@ -298,7 +302,7 @@ static enum flow_next link_tag_if(struct flow *f)
     if (op->guard == LINK_REPLACES || op->put->reference.is_digest)
         return FLOW_NEXT;
     op->tags_set = 1;
-    return flow_any(f, registry_int_link_tag(f, op->registry, op->put->repo, op->tags[0], &op->put->digest, op->guard,
+    return flow_any(f, registry_int_link_tag(f, &op->held, op->tags[0], &op->put->digest, op->guard,
                                              slice_from_cstr(op->current_object.etag)));
 }
 
@@ -334,8 +338,7 @@ static enum flow_next link_history(struct flow *f)
     if (op->link_result == OK)
         return FLOW_NEXT;
     op->link_result = OK;
-    return registry_int_link_tag(f, op->registry, op->put->repo, op->tags[0], &op->put->digest, LINK_STANDS,
-                                 SLICE_EMPTY);
+    return registry_int_link_tag(f, &op->held, op->tags[0], &op->put->digest, LINK_STANDS, SLICE_EMPTY);
 }
 
 /* Again for each. */
@@ -347,8 +350,7 @@ static enum flow_next link_tags(struct flow *f)
     if (op->tags_set == op->tag_count)
         return FLOW_NEXT;
     struct tag tag = op->tags[op->tags_set++];
-    return flow_again(
-        f, registry_int_link_tag(f, op->registry, op->put->repo, tag, &op->put->digest, LINK_REPLACES, SLICE_EMPTY));
+    return flow_again(f, registry_int_link_tag(f, &op->held, tag, &op->put->digest, LINK_REPLACES, SLICE_EMPTY));
 }
 
 static enum flow_next verify_stands(struct flow *f)
@@ -372,6 +374,9 @@ static enum flow_next end_referrer(struct flow *f)
     struct manifest_put_op *op = flow_owner(f);
     if (op->put_referrer.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &op->gate);
+    if (op->put_referrer.state == PENDING_OVER)
+        registry_int_write_end(&op->held, op->put_referrer.result);
+    op->put_referrer.state = PENDING_IDLE;
     if (op->referrer.registry == NULL)
         return FLOW_NEXT;
     op->referrer.is_open = op->referrer.outcome != INDEX_MEMBER_PRESENT && registry_int_is_unknown(flow_outcome(f));

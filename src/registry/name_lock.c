@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Locks on names of repositories. All requests, held and waiting, in one queue in the order they came; one is granted
- * when nothing before it is in its way. Any thread: the mutex guards the queue and the requests' private members. A
- * grant to a waiter is reported on the loop that asked.
+ * Locks on names of repositories, in this process. All requests, held and waiting, in one queue in the order they came;
+ * one is granted when nothing before it is in its way. Any thread: the mutex guards the queue and the requests' private
+ * members. A grant to a waiter is reported on the loop that asked.
  */
 #include "content_int.h"
 
@@ -112,17 +112,23 @@ enum flow_next registry_int_hold(struct flow *f, struct held_lock *held)
 {
     if (held->ask.state == PENDING_IDLE) {
         struct done done = registry_int_pending_done(&held->ask, &held->gate, f);
+        held->store.wait_end_ms = clock_monotonic_ms(held->registry->clock) + LOCK_WAIT_MS;
         registry_int_pending_started(&held->ask, registry_int_lock(held->registry->locks, &held->lock, done));
     }
-    return registry_int_pending_await(f, &held->ask);
+    enum flow_next next = registry_int_pending_await(f, &held->ask);
+    return next == FLOW_NEXT ? registry_int_store_hold(f, held) : next;
 }
 
 enum flow_next registry_int_let_go(struct flow *f, struct held_lock *held)
 {
     if (held->ask.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &held->gate);
-    if (held->ask.state == PENDING_OVER)
+    if (held->ask.state == PENDING_OVER) {
+        enum flow_next next = registry_int_store_let_go(f, held);
+        if (next != FLOW_NEXT)
+            return next;
         registry_int_unlock(held->registry->locks, &held->lock);
+    }
     held->ask.state = PENDING_IDLE;
     return FLOW_NEXT;
 }

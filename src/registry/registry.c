@@ -10,6 +10,8 @@
 #include "upload_int.h"
 
 #define MANIFEST_CACHE_BYTES (32u * 1024u * 1024u)
+#define LOCK_PAUSE_MS 50u
+#define LOCK_RENEW_MS 20000u
 
 /* Parts are made of whole pages (upload_parts.c). */
 static uint64_t part_bytes(const struct config *config, struct storage_capabilities can)
@@ -33,6 +35,7 @@ enum result registry_new(const struct config *config, struct storage *storage, s
     registry->clock = clock;
     registry->metrics = metrics;
     registry->log = log;
+    registry->is_shared = !can.can_rename; /* a folder is locked, a bucket is not */
     registry->has_fixed_parts = has_fixed_parts;
     registry->part_bytes = has_fixed_parts ? part_bytes(config, can) : 0;
     uint8_t nonce[(REGISTRY_PROCESS_SIZE - 1) / 2];
@@ -41,6 +44,8 @@ enum result registry_new(const struct config *config, struct storage *storage, s
     registry->manifests = registry_int_cache_new(MANIFEST_CACHE_BYTES);
     registry->locks = registry_int_locks_new();
     registry->active = registry_int_uploads_new();
+    registry->lock_pause_ms = LOCK_PAUSE_MS;
+    registry->lock_renew_ms = LOCK_RENEW_MS;
     enum result r = registry_int_token_key(registry);
     if (r != OK) {
         registry_free(registry);
@@ -48,6 +53,11 @@ enum result registry_new(const struct config *config, struct storage *storage, s
     }
     *ret_registry = registry;
     return OK;
+}
+
+void registry_watch_background(struct registry *registry, struct registry_background background)
+{
+    registry->background = background;
 }
 
 void registry_free(struct registry *registry)

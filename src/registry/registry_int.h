@@ -12,6 +12,7 @@
 
 #include "minato/registry.h"
 
+struct held_lock;
 struct manifest_cache;
 struct name_locks;
 struct upload_table;
@@ -30,10 +31,14 @@ struct registry {
     struct manifest_cache *manifests;
     struct name_locks *locks;
     struct upload_table *active;         /* sessions that a flow of this process is working on */
-    bool has_fixed_parts;                /* a store that cannot rename, shared with other replicas (README.md) */
+    bool is_shared;                      /* a store that other replicas work on too */
+    bool has_fixed_parts;                /* a store that cannot rename or wants parts of one size (README.md) */
     uint64_t part_bytes;                 /* of new sessions; 0 without has_fixed_parts */
     char process[REGISTRY_PROCESS_SIZE]; /* random, of this process: says whose an open claim is */
     uint8_t token_key[REGISTRY_KEY_BYTES];
+    uint64_t lock_pause_ms; /* the first between two looks at a lock of another replica (store_lock.c) */
+    uint64_t lock_renew_ms; /* between two renewals of one of our own */
+    struct registry_background background;
 };
 
 /* Counts on the flow's loop. */
@@ -124,9 +129,10 @@ enum flow_next registry_int_lookup_settle(struct flow *f, struct lookup *l);
 extern const struct flow_program registry_int_lookup_program;
 
 /* Writes the link that lets `repo` serve `digest` as a LAYER or REVISION; it names `target`, which is the same but
- * where an older registry linked another algorithm's digest. */
-enum flow_next registry_int_link_digest(struct flow *f, struct registry *registry, enum index_kind kind,
-                                        struct repo_name repo, const struct digest *digest,
+ * where an older registry linked another algorithm's digest. `held` (content_int.h) is the lock on its name: a
+ * REVISION's; a LAYER's link is written without one, NULL. */
+enum flow_next registry_int_link_digest(struct flow *f, struct registry *registry, struct held_lock *held,
+                                        enum index_kind kind, struct repo_name repo, const struct digest *digest,
                                         const struct digest *target);
 /* Publish, then verify: the bytes that a link just written names must stand. UNAVAILABLE if they went meanwhile. */
 enum flow_next registry_int_verify_stands(struct flow *f, struct registry *registry, const struct digest *digest);

@@ -148,7 +148,7 @@ static enum flow_next unlink_tag(struct flow *f)
     struct tag_delete_op *op = flow_owner(f);
     if (op->is_conditional && !digest_equal(&op->lookup.value.digest, &op->digest))
         return flow_fail(f, NOT_FOUND);
-    return registry_int_unlink_tag(f, op->registry, op->repo, op->tag);
+    return registry_int_unlink_tag(f, &op->held, op->tag);
 }
 
 static enum flow_next let_go_of_tag(struct flow *f)
@@ -177,6 +177,7 @@ static struct tag_delete_op *tag_delete_new(struct flow *f, struct registry *reg
     op->repo = repo;
     op->tag = tag;
     op->held.registry = registry;
+    op->held.reaches_replicas = true;
     op->held.lock = (struct name_lock){.repo = repo, .names = &op->tag.text, .count = 1, .is_exclusive = true};
     return op;
 }

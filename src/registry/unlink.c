@@ -10,7 +10,7 @@
 /* ---- one object, in a flow of its own or in the caller's ---- */
 
 struct removal {
-    struct registry *registry;
+    struct held_lock *held;
     struct slice path;
     bool *ret_is_removed; /* set if there was one */
 };
@@ -18,13 +18,17 @@ struct removal {
 static enum flow_next remove_object(struct flow *f)
 {
     const struct removal *op = flow_owner(f);
-    return flow_await_any(f, storage_delete(op->registry->storage, op->path, flow_done(f)));
+    enum result r = registry_int_write_begin(op->held);
+    if (r == OK)
+        r = storage_delete(op->held->registry->storage, op->path, flow_done(f));
+    return flow_await_any(f, r);
 }
 
 static enum flow_next judge_removal(struct flow *f)
 {
     const struct removal *op = flow_owner(f);
     enum result r = flow_result(f);
+    registry_int_write_end(op->held, r);
     if (r == OK)
         *op->ret_is_removed = true;
     return r == OK || r == NOT_FOUND ? FLOW_NEXT : flow_fail(f, r);
@@ -40,6 +44,7 @@ static const struct flow_program removal_program = {.name = "removal", FLOW_STEP
 
 struct history {
     struct fan fan;
+    struct held_lock *held;
     struct folder_list list;
     size_t begun;
     bool *ret_is_removed;
@@ -62,7 +67,7 @@ static const struct flow_program *take_next_entry(struct fan *fan, struct arena 
     struct history *op = (struct history *)fan;
     struct slice name = op->list.names[op->begun++];
     struct removal *removal = ARENA_NEW(arena, struct removal);
-    removal->registry = op->list.registry;
+    removal->held = op->held;
     removal->path = arena_format(arena, "%.*s/%.*s/link", SLICE_ARG(op->list.folder), SLICE_ARG(name));
     removal->ret_is_removed = op->ret_is_removed;
     *ret_owner = removal;
@@ -85,7 +90,7 @@ static enum flow_next remove_empty_folder(struct flow *f)
     if (op->list.count > 0)
         return FLOW_NEXT;
     struct removal *removal = ARENA_NEW(flow_arena(f), struct removal);
-    removal->registry = op->list.registry;
+    removal->held = op->held;
     removal->path = arena_format(flow_arena(f), "%.*s/link", SLICE_ARG(op->list.folder));
     removal->ret_is_removed = op->ret_is_removed;
     return flow_call(f, &removal_program, removal);
@@ -114,6 +119,7 @@ enum { FENCE_VALUE, FENCE_REPOSITORIES, FENCE_TAGS, FENCE_REFERRERS, FENCES };
 
 struct unlink {
     struct registry *registry;
+    struct held_lock *held;
     struct repo_name repo;
     struct tag tag;
     bool is_tag;
@@ -140,6 +146,7 @@ static enum flow_next remove_history(struct flow *f)
     if (!op->is_tag || op->histories == sizeof(algorithms) / sizeof(algorithms[0]))
         return FLOW_NEXT;
     struct history *history = ARENA_NEW(flow_arena(f), struct history);
+    history->held = op->held;
     history->list.registry = op->registry;
     history->list.folder = layout_tag_history_folder(flow_arena(f), op->repo, op->tag, algorithms[op->histories++]);
     history->ret_is_removed = &op->is_removed;
@@ -151,7 +158,7 @@ static enum flow_next remove_link(struct flow *f)
     struct unlink *op = flow_owner(f);
     if (!registry_int_fences_hold(op->fences, op->fence_count))
         return flow_fail(f, UNAVAILABLE);
-    op->link.registry = op->registry;
+    op->link.held = op->held;
     op->link.ret_is_removed = &op->is_removed;
     return flow_call(f, &removal_program, &op->link);
 }
@@ -193,10 +200,13 @@ static const struct flow_program unlink_program = {
     FLOW_FINALLY(unlink_finally),
 };
 
-static struct unlink *unlink_new(struct flow *f, struct registry *registry, struct repo_name repo, struct index_key key)
+static struct unlink *unlink_new(struct flow *f, struct held_lock *held, struct index_key key)
 {
+    struct registry *registry = held->registry;
+    struct repo_name repo = held->lock.repo;
     struct unlink *op = ARENA_NEW(flow_arena(f), struct unlink);
     op->registry = registry;
+    op->held = held;
     op->repo = repo;
     op->fences[FENCE_VALUE] = (struct fence){.registry = registry, .key = key};
     op->fences[FENCE_REPOSITORIES] = registry_int_fence_of_repository(registry, repo);
@@ -204,21 +214,24 @@ static struct unlink *unlink_new(struct flow *f, struct registry *registry, stru
     return op;
 }
 
-enum flow_next registry_int_unlink_digest(struct flow *f, struct registry *registry, enum index_kind kind,
-                                          struct repo_name repo, const struct digest *digest)
+enum flow_next registry_int_unlink_digest(struct flow *f, struct held_lock *held, enum index_kind kind,
+                                          const struct digest *digest)
 {
     struct arena *arena = flow_arena(f);
+    struct repo_name repo = held->lock.repo;
     struct index_key key = {.kind = kind, .repo = repo, .name = digest_text(digest, arena)};
-    struct unlink *op = unlink_new(f, registry, repo, key);
+    struct unlink *op = unlink_new(f, held, key);
     op->link.path =
         kind == INDEX_LAYER ? layout_layer_link(arena, repo, digest) : layout_revision_link(arena, repo, digest);
     return flow_call(f, &unlink_program, op);
 }
 
-enum flow_next registry_int_unlink_tag(struct flow *f, struct registry *registry, struct repo_name repo, struct tag tag)
+enum flow_next registry_int_unlink_tag(struct flow *f, struct held_lock *held, struct tag tag)
 {
+    struct registry *registry = held->registry;
+    struct repo_name repo = held->lock.repo;
     struct index_key key = {.kind = INDEX_TAG, .repo = repo, .name = tag.text};
-    struct unlink *op = unlink_new(f, registry, repo, key);
+    struct unlink *op = unlink_new(f, held, key);
     op->is_tag = true;
     op->tag = tag;
     op->link.path = layout_tag_current(flow_arena(f), repo, tag);

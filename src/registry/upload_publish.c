@@ -337,7 +337,8 @@ static enum flow_next link_blob(struct flow *f)
 {
     struct upload_publish *op = flow_owner(f);
     struct upload_session *s = session_of(op);
-    return registry_int_link_digest(f, s->registry, INDEX_LAYER, (struct repo_name){s->repo}, &op->wanted, &op->wanted);
+    return registry_int_link_digest(f, s->registry, NULL, INDEX_LAYER, (struct repo_name){s->repo}, &op->wanted,
+                                    &op->wanted);
 }
 
 static enum flow_next verify_stands(struct flow *f)

@@ -87,6 +87,18 @@ static bool is_draining(void *data)
     return atomic_load(&server->is_draining);
 }
 
+static void on_begun(void *data, unsigned loop)
+{
+    struct server *server = data;
+    server_int_flow_begun(&server->loops[loop]);
+}
+
+static void on_ended(void *data, unsigned loop)
+{
+    struct server *server = data;
+    server_int_flow_ended(&server->loops[loop]);
+}
+
 static unsigned choose_loop_count(const struct config *config)
 {
     if (config->http.loops > 0)
@@ -170,6 +182,7 @@ static enum result build_subsystems(struct server *server, struct strbuf *ret_wh
         strbuf_append_cstr(ret_why, result_name(r));
         return r;
     }
+    registry_watch_background(server->registry, (struct registry_background){on_begun, on_ended, server});
     server->services = (struct api_services){
         .registry = server->registry,
         .access = server->access,

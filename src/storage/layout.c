@@ -18,6 +18,9 @@
  *     referrers/<name>/_subjects/<alg>-<hex>/<alg>-<hex>    the descriptor of a manifest that names the first as
  * subject
  *     name, secret                                        random, of this store, made when first wanted
+ *     locks/<name>/_pushes/<uuid>                           what a push under way names: digests and tags, a line each
+ *     locks/<name>/_deletes/d.<alg>-<hex>.<uuid>            a digest that is being deleted
+ *     locks/<name>/_deletes/t.<tag>.<uuid>                  a tag that is being deleted
  *
  * A link is an object that holds "<alg>:<hex>" of its target. The filesystem driver keeps `tmp`, `parts` and `lock` of
  * its own below minato/; no path made here collides with them.
@@ -31,6 +34,7 @@
 #define UPLOADS "minato/uploads"
 #define REFERRERS "minato/referrers/"
 #define BYTES "minato/bytes"
+#define LOCKS "minato/locks/"
 
 /* A digest as the tree spells it: "<alg>/<hex>". */
 struct digest_path {
@@ -167,4 +171,35 @@ struct slice layout_upload_tail(struct arena *arena, struct slice uuid, uint32_t
 struct slice layout_bytes(struct arena *arena, struct slice uuid)
 {
     return arena_format(arena, BYTES "/%.*s", SLICE_ARG(uuid));
+}
+
+struct slice layout_pushes_folder(struct arena *arena, struct repo_name repo)
+{
+    return arena_format(arena, LOCKS "%.*s/_pushes", SLICE_ARG(repo.text));
+}
+
+struct slice layout_push(struct arena *arena, struct repo_name repo, struct slice uuid)
+{
+    return arena_format(arena, LOCKS "%.*s/_pushes/%.*s", SLICE_ARG(repo.text), SLICE_ARG(uuid));
+}
+
+struct slice layout_deletes_folder(struct arena *arena, struct repo_name repo)
+{
+    return arena_format(arena, LOCKS "%.*s/_deletes", SLICE_ARG(repo.text));
+}
+
+/* A tag may look like a digest in a path, so the first letter tells. */
+struct slice layout_delete_name(struct arena *arena, struct slice name)
+{
+    struct slice algorithm;
+    struct slice hex;
+    if (slice_split(name, ':', &algorithm, &hex))
+        return arena_format(arena, "d.%.*s-%.*s", SLICE_ARG(algorithm), SLICE_ARG(hex));
+    return arena_format(arena, "t.%.*s", SLICE_ARG(name));
+}
+
+struct slice layout_delete(struct arena *arena, struct repo_name repo, struct slice name, struct slice uuid)
+{
+    return arena_format(arena, LOCKS "%.*s/_deletes/%.*s.%.*s", SLICE_ARG(repo.text),
+                        SLICE_ARG(layout_delete_name(arena, name)), SLICE_ARG(uuid));
 }

@@ -74,6 +74,7 @@ void memory_int_store(struct memory *m, struct slice path, char *bytes, size_t s
     o->bytes = bytes;
     o->size = size;
     o->version = ++m->versions;
+    o->modified_ms = m->now_ms != NULL ? *m->now_ms : 1700000000000 + o->version;
     o->is_volatile = is_volatile;
 }
 
@@ -86,7 +87,7 @@ static void describe(const struct object *o, struct storage_object *ret_object)
 {
     if (ret_object == NULL)
         return;
-    *ret_object = (struct storage_object){.size = o->size, .modified_ms = 1700000000000 + o->version};
+    *ret_object = (struct storage_object){.size = o->size, .modified_ms = o->modified_ms};
     memory_int_format_etag(o->version, ret_object->etag);
 }
 
@@ -410,6 +411,12 @@ void memory_driver_crash(void *self)
             remove_object(m, i - 1);
     memory_int_crash_multiparts(m);
     pthread_mutex_unlock(&m->mutex);
+}
+
+void memory_driver_set_clock(void *self, const uint64_t *now_ms)
+{
+    struct memory *m = self;
+    m->now_ms = now_ms;
 }
 
 bool memory_driver_corrupt(void *self, struct slice path, uint64_t offset)

@@ -28,6 +28,8 @@ struct slice memory_driver_object_path(void *self, size_t i);
 /* What a power failure does: volatile objects are gone, and so are parts that were not synced (where parts have any
  * size; elsewhere a part acknowledged is durable). */
 void memory_driver_crash(void *self);
+/* The store's clock: what is written from now on was modified at `*now_ms`, borrowed. Without it times only grow. */
+void memory_driver_set_clock(void *self, const uint64_t *now_ms);
 /* Changes a stored byte, as a rotten disk does. False: no such object or offset. */
 bool memory_driver_corrupt(void *self, struct slice path, uint64_t offset);
 

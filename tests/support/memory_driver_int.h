@@ -16,6 +16,7 @@ struct object {
     char *bytes;
     size_t size;
     uint64_t version; /* its etag */
+    uint64_t modified_ms;
     bool is_volatile;
 };
 
@@ -42,7 +43,8 @@ struct memory {
     struct storage_capabilities capabilities;
     struct object *objects;
     size_t count;
-    uint64_t versions; /* etags and multipart ids given out */
+    uint64_t versions;      /* etags and multipart ids given out */
+    const uint64_t *now_ms; /* NULL: none */
     struct multipart *multiparts;
     size_t readers;
 };

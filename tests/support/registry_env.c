@@ -31,16 +31,36 @@ static struct clock clock_of(struct env *env)
     return (struct clock){.wall_ms = now_ms, .monotonic_ms = now_ms, .data = env};
 }
 
-static void start_registry(struct env *env)
+static void on_begun(void *data, unsigned loop)
 {
-    env->index = index_new_local(10000, clock_of(env), NULL);
-    REQUIRE(registry_new(&env->config, env->storage, env->index, env->pool, clock_of(env), NULL, NULL,
-                         &env->registry) == OK);
+    struct env *env = data;
+    (void)loop;
+    env->background++;
+    env->is_quiet = false;
 }
 
-void env_init(struct env *env, unsigned flags)
+static void on_ended(void *data, unsigned loop)
+{
+    struct env *env = data;
+    (void)loop;
+    env->is_quiet = --env->background == 0;
+}
+
+static void start_registry(struct env *env)
+{
+    env->background = 0;
+    env->is_quiet = true;
+    env->index = env->has_index ? index_new_local(10000, clock_of(env), NULL) : index_new_none();
+    REQUIRE(registry_new(&env->config, env->storage, env->index, env->pool, clock_of(env), NULL, NULL,
+                         &env->registry) == OK);
+    registry_watch_background(env->registry, (struct registry_background){on_begun, on_ended, env});
+}
+
+static void init(struct env *env, struct loop *loop, bool is_borrowed, unsigned flags)
 {
     memset(env, 0, sizeof(*env));
+    env->loop = loop;
+    env->is_loop_borrowed = is_borrowed;
     env->now_ms = 1700000000000u;
     env->repo = SLICE("library/test");
     env->config.uploads.expire_after_ms = 24u * 3600u * 1000u;
@@ -48,12 +68,14 @@ void env_init(struct env *env, unsigned flags)
     env->config.http.max_manifest_bytes = 4u * 1024u * 1024u;
     env->config.validation.layers = true;
     env->config.validation.children = true;
-    REQUIRE(loop_new(0, 64u * PAGE_BYTES, &env->loop) == OK);
+    env->config.storage.delete_enabled = true;
+    env->has_index = (flags & ENV_NO_INDEX) == 0;
     REQUIRE(pool_new(2, 4, &env->pool) == OK);
     struct storage_capabilities capabilities =
         (flags & ENV_SHARED) != 0 ? memory_driver_like_s3(PAGE_BYTES) : memory_driver_like_filesystem();
     capabilities.can_put_if_match = (flags & ENV_NO_SWAP) == 0;
     env->memory = memory_driver_new(capabilities);
+    memory_driver_set_clock(env->memory, &env->now_ms);
     if ((flags & ENV_NO_FAULTS) != 0) {
         env->storage = storage_wrap(&memory_driver, env->memory, NULL);
     } else {
@@ -61,11 +83,28 @@ void env_init(struct env *env, unsigned flags)
         fault_driver_defer(env->fault, (flags & ENV_DEFERRED) != 0);
         env->storage = storage_wrap(&fault_driver, env->fault, NULL);
     }
+    if (env->is_loop_borrowed) {
+        memset(env->secret, 's', sizeof(env->secret) - 1);
+        env->config.http.secret.value = env->secret;
+    }
     start_registry(env);
+}
+
+void env_init_on(struct env *env, struct loop *loop, unsigned flags)
+{
+    init(env, loop, true, flags);
+}
+
+void env_init(struct env *env, unsigned flags)
+{
+    struct loop *loop;
+    REQUIRE(loop_new(0, 64u * PAGE_BYTES, &loop) == OK);
+    init(env, loop, false, flags);
 }
 
 void env_restart(struct env *env)
 {
+    env_wait_for_background(env);
     registry_free(env->registry);
     index_free(env->index);
     start_registry(env);
@@ -80,6 +119,7 @@ void env_fresh(struct env *env, struct env *ret_fresh)
 void env_fresh_done(struct env *fresh)
 {
     env_settle(fresh);
+    env_wait_for_background(fresh);
     registry_free(fresh->registry);
     index_free(fresh->index);
 }
@@ -87,6 +127,7 @@ void env_fresh_done(struct env *fresh)
 void env_done(struct env *env)
 {
     env_settle(env);
+    env_wait_for_background(env);
     REQUIRE(pages_in_use_bytes(env->loop) == 0);
     REQUIRE(memory_driver_reader_count(env->memory) == 0);
     REQUIRE(env->fault == NULL || fault_driver_outstanding(env->fault) == 0);
@@ -94,7 +135,8 @@ void env_done(struct env *env)
     index_free(env->index);
     storage_close(env->storage);
     pool_free(env->pool);
-    loop_free(env->loop);
+    if (!env->is_loop_borrowed)
+        loop_free(env->loop);
 }
 
 void env_settle(struct env *env)
@@ -371,6 +413,11 @@ enum result env_wait(struct env_call *call)
     free(call->source);
     call->source = NULL;
     return call->outcome;
+}
+
+void env_wait_for_background(struct env *env)
+{
+    await_flag(env->loop, &env->is_quiet);
 }
 
 enum result env_run(struct env *env, struct env_call *call)

@@ -19,23 +19,32 @@
 #define ENV_DEFERRED 1u  /* storage calls complete on a later turn of the loop */
 #define ENV_NO_SWAP 4u   /* the store has no put_if_match */
 #define ENV_SHARED 8u    /* as S3: no rename, parts of one page, other replicas */
+#define ENV_NO_INDEX 16u /* every look-up reads the store */
 #define ENV_NO_FAULTS 2u /* no fault driver, which is for one loop: a copy of the env with another loop runs beside */
 
 struct env {
     struct loop *loop;
+    bool is_loop_borrowed;
+    char secret[33];
     struct pool *pool;
     void *memory;
     struct fault_driver *fault; /* NULL with ENV_NO_FAULTS */
     struct storage *storage;
     struct index *index;
+    bool has_index;
     struct config config;
-    uint64_t now_ms;
+    uint64_t now_ms; /* of our clocks; and of the store's, where the env was not copied */
     struct registry *registry;
+    unsigned background;      /* flows of the registry that go on after a call; of its loop */
+    bool is_quiet;            /* there are none */
     struct slice repo;        /* of the calls; "library/test" */
     struct env_call *running; /* the call begun last */
 };
 
 void env_init(struct env *env, unsigned flags);
+/* On a loop of the caller's, with a secret in the configuration, which a registry makes a loop to load else: for
+ * thousands of them, as libh2o leaves the epoll instance of each loop open. */
+void env_init_on(struct env *env, struct loop *loop, unsigned flags);
 /* Ends the registry and starts it again on what the store holds: another process. */
 void env_restart(struct env *env);
 /* Another registry on the same store, which knows nothing yet; calls may go to `*ret_fresh` until env_fresh_done. */
@@ -129,6 +138,8 @@ enum result env_wait(struct env_call *call);
 /* Both. */
 enum result env_run(struct env *env, struct env_call *call);
 void env_call_done(struct env_call *call);
+/* Until nothing goes on after the calls that have ended. */
+void env_wait_for_background(struct env *env);
 /* Runs the loop until nothing happens at once. */
 void env_settle(struct env *env);
 /* Lets a held body end with `end`. */

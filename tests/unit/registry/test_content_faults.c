@@ -23,9 +23,10 @@ struct scenario {
     /* Without faults, before anything is asked. */
     void (*prepare)(struct env *env, struct world *world);
     struct env_call (*make)(struct world *world);
-    enum result again; /* what else a repetition may say when the first did it */
-    bool is_upload;    /* the call ends a session, and a repetition begins anew */
-    bool is_cold;      /* the registry knows nothing when the call comes */
+    enum result again;  /* what else a repetition may say when the first did it */
+    bool is_upload;     /* the call ends a session, and a repetition begins anew */
+    bool is_cold;       /* the registry knows nothing when the call comes */
+    bool holds_nothing; /* no names: on a shared store as elsewhere */
 };
 
 /* ---- the flows: pushes of blobs ---- */
@@ -246,8 +247,8 @@ static const struct scenario scenarios[] = {
     {.name = "push by sha512", .prepare = send_chunks, .make = commit_by_sha512, .is_upload = true},
     {.name = "push of nothing", .repo = 1, .prepare = begin_session, .make = commit_nothing, .is_upload = true},
     {.name = "push of known bytes", .repo = 1, .prepare = send_layer, .make = commit_layer, .is_upload = true},
-    {.name = "mount", .repo = 1, .make = mount},
-    {.name = "mount of an alias", .repo = 2, .make = mount_alias},
+    {.name = "mount", .repo = 1, .make = mount, .holds_nothing = true},
+    {.name = "mount of an alias", .repo = 2, .make = mount_alias, .holds_nothing = true},
     {.name = "put of a new tag", .make = put_new_tag},
     {.name = "put that moves a tag", .make = move_tag},
     {.name = "put by digest", .make = put_by_digest},
@@ -269,9 +270,9 @@ static const struct scenario scenarios[] = {
     {.name = "delete of a fallback tag", .make = delete_fallback_tag, .again = NOT_FOUND},
     {.name = "delete of a blob", .make = delete_spare, .again = NOT_FOUND},
     {.name = "delete of the last blob", .repo = 2, .make = delete_last_blob, .again = NOT_FOUND},
-    {.name = "list of tags", .make = list_tags, .is_cold = true},
-    {.name = "catalog", .make = list_repositories, .is_cold = true},
-    {.name = "referrers", .make = list_referrers, .is_cold = true},
+    {.name = "list of tags", .make = list_tags, .is_cold = true, .holds_nothing = true},
+    {.name = "catalog", .make = list_repositories, .is_cold = true, .holds_nothing = true},
+    {.name = "referrers", .make = list_referrers, .is_cold = true, .holds_nothing = true},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
@@ -280,6 +281,8 @@ static const struct scenario scenarios[] = {
 struct run {
     const struct scenario *scenario;
     const char *what; /* goes wrong */
+    struct loop *loop;
+    unsigned flags; /* of the env */
     unsigned nth;
     struct env env;
     struct world world;
@@ -303,7 +306,7 @@ static void begin_run(struct run *run, const struct scenario *scenario)
 {
     struct probe probe;
     run->scenario = scenario;
-    env_init(&run->env, 0);
+    env_init_on(&run->env, run->loop, run->flags);
     world_build(&run->env, &run->world);
     run->env.repo = run->world.repos[scenario->repo].text;
     if (scenario->prepare != NULL)
@@ -334,6 +337,7 @@ static enum result end_call(struct run *run, struct env_call *call)
 {
     enum result r = env_wait(call);
     env_call_done(call);
+    env_wait_for_background(&run->env);
     fault_driver_defer(run->env.fault, false);
     return r;
 }
@@ -411,6 +415,7 @@ static void check_all(struct run *run, enum result first, bool is_late)
         run->env.now_ms += INDEX_WRITE_MAX_MS + 1;
         check_answers(run, "a minute later", true, first == OK ? run->goal : NULL);
     }
+    run->env.now_ms += 5u * 60u * 1000u; /* what other replicas might hold is stale */
     repeat(run);
     delete_all(run);
 }
@@ -449,7 +454,7 @@ static bool run_held(struct run *run, struct fault_plan plan, bool is_cancelled)
         expect_none(run, "meanwhile", probe_stranger(&probe, run->before, run->goal));
         probe_done(&probe);
     }
-    if (is_hit && is_cancelled)
+    if (is_hit && is_cancelled && !call.is_over) /* what goes on after it has no client */
         flow_cancel(call.flow);
     env_settle(&run->env);
     fault_driver_release(run->env.fault);
@@ -481,7 +486,7 @@ static void cancel_hook(void *data, const char *call)
     struct cancel_at *at = data;
     if (at->call != NULL && strcmp(call, at->call) != 0)
         return;
-    if (at->left > 0 && --at->left == 0)
+    if (at->left > 0 && --at->left == 0 && !at->env->running->is_over)
         flow_cancel(at->env->running->flow);
 }
 
@@ -533,9 +538,11 @@ static bool run_once(struct run *run, const struct wrong *wrong)
 }
 
 /* What every question is answered before the call, and after. */
-static void learn(const struct scenario *scenario, struct probe *ret_before, struct probe *ret_goal)
+static void learn(const struct run *model, const struct scenario *scenario, struct probe *ret_before,
+                  struct probe *ret_goal)
 {
-    struct run run = {.what = "nothing"};
+    struct run run = *model;
+    run.what = "nothing";
     struct env fresh;
     begin_run(&run, scenario);
     env_fresh(&run.env, &fresh);
@@ -552,15 +559,38 @@ static void learn(const struct scenario *scenario, struct probe *ret_before, str
     end_run(&run);
 }
 
-static void run_all(const struct wrong *wrongs, size_t count)
+/* The two kinds of stores. */
+static int on_filesystem(void **state)
 {
+    static const unsigned flags = 0;
+    *state = (void *)(uintptr_t)&flags;
+    return 0;
+}
+
+static int on_shared_store(void **state)
+{
+    static const unsigned flags = ENV_SHARED;
+    *state = (void *)(uintptr_t)&flags;
+    return 0;
+}
+
+static void run_all(void **state, const struct wrong *wrongs, size_t count)
+{
+    struct run model = {.flags = *(const unsigned *)*state};
+    assert_int_equal(loop_new(0, 64u * PAGE_BYTES, &model.loop), OK);
     for (size_t i = 0; i < SCENARIOS; i++) {
         struct probe before, goal;
-        learn(&scenarios[i], &before, &goal);
+        if (model.flags == ENV_SHARED && (scenarios[i].is_upload || scenarios[i].holds_nothing))
+            continue;
+        learn(&model, &scenarios[i], &before, &goal);
         for (size_t k = 0; k < count; k++) {
             bool was_hit = true;
             for (unsigned nth = 1; was_hit; nth++) {
-                struct run run = {.what = wrongs[k].what, .nth = nth, .before = &before, .goal = &goal};
+                struct run run = model;
+                run.what = wrongs[k].what;
+                run.nth = nth;
+                run.before = &before;
+                run.goal = &goal;
                 begin_run(&run, &scenarios[i]);
                 was_hit = run_once(&run, &wrongs[k]);
                 end_run(&run);
@@ -569,43 +599,40 @@ static void run_all(const struct wrong *wrongs, size_t count)
         probe_done(&before);
         probe_done(&goal);
     }
+    loop_free(model.loop);
 }
 
-static void every_call_fails_in_turn(void **unused)
+static void every_call_fails_in_turn(void **state)
 {
-    (void)unused;
     static const struct wrong wrongs[] = {
         {"IO", FAILS, {.kind = FAULT_BEFORE, .result = IO}},
         {"QUOTA", FAILS, {.kind = FAULT_BEFORE, .result = QUOTA}},
         {"a short write", FAILS, {.call = "multipart_put", .kind = FAULT_SHORT, .result = QUOTA}},
         {"a short read", FAILS, {.call = "read", .kind = FAULT_SHORT, .result = OK}},
     };
-    run_all(wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
+    run_all(state, wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
 }
 
-static void every_answer_is_lost_in_turn(void **unused)
+static void every_answer_is_lost_in_turn(void **state)
 {
-    (void)unused;
     static const struct wrong wrongs[] = {
         {"an answer lost", FAILS, {.kind = FAULT_AFTER, .result = UNAVAILABLE}},
     };
-    run_all(wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
+    run_all(state, wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
 }
 
-static void every_write_has_its_effect_late_in_turn(void **unused)
+static void every_write_has_its_effect_late_in_turn(void **state)
 {
-    (void)unused;
     static const struct wrong wrongs[] = {
         {"a late put", FAILS, {.call = "put", .kind = FAULT_LATE, .result = UNAVAILABLE}},
         {"a late swap", FAILS, {.call = "put_if_match", .kind = FAULT_LATE, .result = UNAVAILABLE}},
         {"a late delete", FAILS, {.call = "delete", .kind = FAULT_LATE, .result = UNAVAILABLE}},
     };
-    run_all(wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
+    run_all(state, wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
 }
 
-static void readers_come_while_every_write_is_under_way_in_turn(void **unused)
+static void readers_come_while_every_write_is_under_way_in_turn(void **state)
 {
-    (void)unused;
     static const struct wrong wrongs[] = {
         {"a slow put", HELD, {.call = "put", .kind = FAULT_HOLD}},
         {"a slow swap", HELD, {.call = "put_if_match", .kind = FAULT_HOLD}},
@@ -616,39 +643,39 @@ static void readers_come_while_every_write_is_under_way_in_turn(void **unused)
         {"a slow put, gone", HELD_AND_CANCELLED, {.call = "put", .kind = FAULT_HOLD}},
         {"a slow delete, gone", HELD_AND_CANCELLED, {.call = "delete", .kind = FAULT_HOLD}},
     };
-    run_all(wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
+    run_all(state, wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
 }
 
-static void the_client_goes_away_at_every_call_in_turn(void **unused)
+static void the_client_goes_away_at_every_call_in_turn(void **state)
 {
-    (void)unused;
     static const struct wrong wrongs[] = {
         {"gone", IS_CANCELLED, {0}},
         {"gone, and a late put", IS_CANCELLED, {.call = "put", .kind = FAULT_LATE, .result = UNAVAILABLE}},
         {"gone, and a late delete", IS_CANCELLED, {.call = "delete", .kind = FAULT_LATE, .result = UNAVAILABLE}},
         {"gone while it stalls and fails", HELD_AND_CANCELLED, {.kind = FAULT_STALL, .result = IO}},
     };
-    run_all(wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
+    run_all(state, wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
 }
 
-static void the_process_dies_at_every_call_in_turn(void **unused)
+static void the_process_dies_at_every_call_in_turn(void **state)
 {
-    (void)unused;
     static const struct wrong wrongs[] = {
         {"death", CRASHES, {.repeat = UINT32_MAX, .kind = FAULT_BEFORE, .result = IO}},
     };
-    run_all(wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
+    run_all(state, wrongs, sizeof(wrongs) / sizeof(wrongs[0]));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_call_fails_in_turn),
-        cmocka_unit_test(every_answer_is_lost_in_turn),
-        cmocka_unit_test(every_write_has_its_effect_late_in_turn),
-        cmocka_unit_test(readers_come_while_every_write_is_under_way_in_turn),
-        cmocka_unit_test(the_client_goes_away_at_every_call_in_turn),
-        cmocka_unit_test(the_process_dies_at_every_call_in_turn),
+#define T(name) {#name, name, on_filesystem, NULL, NULL}, {#name ", shared", name, on_shared_store, NULL, NULL}
+        T(every_call_fails_in_turn),
+        T(every_answer_is_lost_in_turn),
+        T(every_write_has_its_effect_late_in_turn),
+        T(readers_come_while_every_write_is_under_way_in_turn),
+        T(the_client_goes_away_at_every_call_in_turn),
+        T(the_process_dies_at_every_call_in_turn),
+#undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Locks on names among replicas, by objects in the store they share. Taken when the lock in this process is held. All
+ * on the flow's loop. The model is tests/model/marks.pml.
+ *
+ *   push     writes an intent that lists its names -> looks for marks -> one on a name of its own: takes the intent
+ *            back, waits until the mark is gone, begins anew .. publishes .. removes it, after the answer
+ *   delete   writes a mark on its name -> looks for intents -> waits until those that list its name are gone ..
+ *            looks for references, takes links away .. removes it, before the answer
+ *
+ * Of a push and a delete that meet, at least one sees the other. Who waits for a mark has no intent, and marks do not
+ * wait for each other: nobody waits in a circle. A delete waits for the intents of one listing, as later ones have seen
+ * its mark: pushes cannot starve it. Deletes do not exclude each other: what one has taken the other does not find.
+ *
+ * Each attempt has an object of its own: who removes a stale one cannot take its successor. A holder renews its object,
+ * and begins no write of a link LOCK_LEASE_MS after the last renewal that was confirmed in time. LOCK_STALE_MS after
+ * it, by the store's clock, the others remove the object and go on; what lies between is for the writes begun last. A
+ * write of unknown outcome may still arrive, so its object is left to become stale. Of the clocks of replicas only the
+ * pace counts. Stale objects go when they are met: intents in the listing of any delete, a mark by pushes of its name.
+ */
+#include "content_int.h"
+
+#include <stdlib.h>
+
+#define PAUSE_DOUBLINGS 4u
+#define UUID_LEN (UUID_TEXT_SIZE - 1)
+/* More than the names of any manifest we take (oci.h): an intent that is longer names everything. */
+#define BODY_BYTES_MAX ((size_t)4 * 1024 * 1024)
+
+static uint64_t now_ms(const struct registry *registry)
+{
+    return clock_monotonic_ms(registry->clock);
+}
+
+static struct storage *storage_of(const struct held_lock *held)
+{
+    return held->registry->storage;
+}
+
+/* ---- is it stale? By the store's clock alone ---- */
+
+/* When our own object was written, by the store's clock and by ours: the least that the store's says now. */
+struct store_time {
+    uint64_t store_ms;
+    uint64_t own_ms;
+};
+
+static bool is_stale(const struct registry *registry, const struct store_time *time,
+                     const struct storage_object *object)
+{
+    if (time->store_ms == 0 || object->modified_ms == 0) /* the store did not say */
+        return false;
+    return time->store_ms + (now_ms(registry) - time->own_ms) > object->modified_ms + LOCK_STALE_MS;
+}
+
+/* ---- waiting until an object is gone, or removed as stale ---- */
+
+struct absence {
+    struct held_lock *held;
+    struct store_time time;
+    struct slice path;
+    struct storage_object object;
+    bool is_asked;
+    unsigned pauses;
+    struct timer timer;
+    struct done done;
+};
+
+static void on_pause_over(struct timer *timer)
+{
+    struct absence *op = (struct absence *)(void *)((char *)timer - offsetof(struct absence, timer));
+    done_call(op->done, OK);
+}
+
+static enum result take_a_pause(struct absence *op, struct done done)
+{
+    uint64_t pause_ms = op->held->registry->lock_pause_ms << op->pauses;
+    if (op->pauses < PAUSE_DOUBLINGS)
+        op->pauses++;
+    op->done = done;
+    timer_start(done.loop, &op->timer, pause_ms, on_pause_over);
+    return PENDING;
+}
+
+/* Again after each look and each pause. */
+static enum flow_next wait_for_absence(struct flow *f)
+{
+    struct absence *op = flow_owner(f);
+    if (!op->is_asked) {
+        op->is_asked = true;
+        return flow_await_again(f, storage_stat(storage_of(op->held), op->path, &op->object, flow_done(f)));
+    }
+    op->is_asked = false;
+    enum result r = flow_result(f);
+    if (r == NOT_FOUND)
+        return FLOW_NEXT;
+    if (r != OK)
+        return flow_fail(f, r);
+    if (is_stale(op->held->registry, &op->time, &op->object))
+        return flow_await_any(f, storage_delete(storage_of(op->held), op->path, flow_done(f)));
+    if (now_ms(op->held->registry) >= op->held->store.wait_end_ms)
+        return flow_fail(f, BUSY);
+    return flow_await_again(f, take_a_pause(op, flow_done(f)));
+}
+
+static const struct flow_step absence_steps[] = {{"wait for absence", wait_for_absence}};
+static const struct flow_program absence_program = {.name = "absence", FLOW_STEPS(absence_steps)};
+
+/* ---- one attempt ---- */
+
+struct attempt {
+    struct fan fan;
+    struct held_lock *held;
+    struct folder_list others; /* marks for a push, intents for a delete */
+    size_t read;               /* of the intents */
+    struct storage_object own;
+    struct store_time time;
+    struct slice *in_the_way; /* paths */
+    size_t count;
+    size_t waited;
+    bool *ret_is_over;
+};
+
+static struct slice names_as_lines(const struct name_lock *lock, struct arena *arena)
+{
+    struct strbuf text;
+    strbuf_init(&text, BODY_BYTES_MAX);
+    for (size_t i = 0; i < lock->count; i++) {
+        strbuf_append(&text, lock->names[i]);
+        strbuf_append_char(&text, '\n');
+    }
+    struct slice lines = arena_copy(arena, strbuf_slice(&text));
+    strbuf_done(&text);
+    return lines;
+}
+
+static enum flow_next write_own(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    struct store_lock *own = &op->held->store;
+    const struct name_lock *lock = &op->held->lock;
+    struct arena *arena = flow_arena(f);
+    char uuid[UUID_TEXT_SIZE];
+    uuid_generate(uuid);
+    own->path = lock->is_exclusive ? layout_delete(arena, lock->repo, lock->names[0], slice_from_cstr(uuid))
+                                   : layout_push(arena, lock->repo, slice_from_cstr(uuid));
+    own->written_ms = now_ms(op->held->registry);
+    return flow_await(f, storage_put(storage_of(op->held), own->path, own->body, 0, flow_done(f)));
+}
+
+static enum flow_next list_others(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    const struct name_lock *lock = &op->held->lock;
+    if (!op->others.is_asked) {
+        op->time.own_ms = now_ms(op->held->registry);
+        op->others.registry = op->held->registry;
+        op->others.wants_objects = true;
+        op->others.folder = lock->is_exclusive ? layout_pushes_folder(flow_arena(f), lock->repo)
+                                               : layout_deletes_folder(flow_arena(f), lock->repo);
+    }
+    return registry_int_list_folder(f, &op->others);
+}
+
+/* Whether a mark is on a name: "<name>.<uuid>". */
+static bool is_mark_on(struct slice mark, struct slice name)
+{
+    return mark.len == name.len + 1 + UUID_LEN && slice_has_prefix(mark, name) && mark.ptr[name.len] == '.';
+}
+
+static void find_marks(struct attempt *op, struct arena *arena)
+{
+    const struct name_lock *lock = &op->held->lock;
+    for (size_t i = 0; i < lock->count; i++) {
+        struct slice name = layout_delete_name(arena, lock->names[i]);
+        for (size_t k = 0; k < op->others.count; k++) {
+            struct slice mark = op->others.names[k];
+            if (is_mark_on(mark, name)) {
+                struct slice uuid = slice_from(mark, name.len + 1);
+                op->in_the_way[op->count++] = layout_delete(arena, lock->repo, lock->names[i], uuid);
+                op->others.names[k] = SLICE_EMPTY; /* a name may be listed twice */
+            }
+        }
+    }
+}
+
+/* Nearly always there is nothing. */
+static enum flow_next look_at_others(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    if (op->others.count > 0)
+        op->in_the_way = ARENA_ARRAY(flow_arena(f), struct slice, op->others.count);
+    if (!op->held->lock.is_exclusive && op->others.count > 0)
+        find_marks(op, flow_arena(f));
+    *op->ret_is_over = op->count == 0;
+    bool has_to_read = op->held->lock.is_exclusive && op->others.count > 0;
+    return op->count > 0 || has_to_read ? FLOW_NEXT : FLOW_RETURN;
+}
+
+static enum flow_next ask_the_time(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    return flow_await_any(f, storage_stat(storage_of(op->held), op->held->store.path, &op->own, flow_done(f)));
+}
+
+static enum flow_next take_the_time(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    enum result r = flow_result(f);
+    if (r != OK) /* NOT_FOUND: somebody has found it stale already */
+        return flow_fail(f, r == NOT_FOUND ? UNAVAILABLE : r);
+    op->time.store_ms = op->own.modified_ms;
+    return FLOW_NEXT;
+}
+
+/* ---- the intents, several at a time ---- */
+
+struct intent {
+    struct attempt *attempt;
+    struct slice path; /* in the arena of the attempt */
+    struct slice body;
+    struct storage_object object;
+};
+
+static enum flow_next read_intent(struct flow *f)
+{
+    struct intent *intent = flow_owner(f);
+    return flow_await_any(f, storage_get(storage_of(intent->attempt->held), intent->path, BODY_BYTES_MAX, flow_arena(f),
+                                         &intent->body, &intent->object, flow_done(f)));
+}
+
+static bool has_line(struct slice lines, struct slice wanted)
+{
+    struct slice line;
+    while (slice_split(lines, '\n', &line, &lines))
+        if (slice_equal(line, wanted))
+            return true;
+    return false;
+}
+
+static enum flow_next judge_intent(struct flow *f)
+{
+    struct intent *intent = flow_owner(f);
+    struct attempt *op = intent->attempt;
+    enum result r = flow_result(f);
+    if (r == NOT_FOUND)
+        return FLOW_NEXT;
+    if (r != OK && r != TOO_LARGE)
+        return flow_fail(f, r);
+    if (r == OK && is_stale(op->held->registry, &op->time, &intent->object))
+        return flow_await_any(f, storage_delete(storage_of(op->held), intent->path, flow_done(f)));
+    if (r == TOO_LARGE || has_line(intent->body, op->held->lock.names[0]))
+        op->in_the_way[op->count++] = intent->path;
+    return FLOW_NEXT;
+}
+
+static const struct flow_step intent_steps[] = {
+    {"read intent", read_intent},
+    {"judge intent", judge_intent},
+};
+static const struct flow_program intent_program = {.name = "intent", FLOW_STEPS(intent_steps)};
+
+static bool has_next_intent(struct fan *fan)
+{
+    const struct attempt *op = (const struct attempt *)fan;
+    return op->read < op->others.count;
+}
+
+static const struct flow_program *take_next_intent(struct fan *fan, struct arena *arena, void **ret_owner)
+{
+    struct attempt *op = (struct attempt *)fan;
+    struct intent *intent = ARENA_NEW(arena, struct intent);
+    intent->attempt = op;
+    intent->path = op->others.names[op->read++];
+    *ret_owner = intent;
+    return &intent_program;
+}
+
+static enum flow_next read_intents(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    if (!op->held->lock.is_exclusive)
+        return FLOW_NEXT;
+    for (size_t i = 0; i < op->others.count; i++)
+        op->others.names[i] = layout_push(flow_arena(f), op->held->lock.repo, op->others.names[i]);
+    op->fan.has_next = has_next_intent;
+    op->fan.take_next = take_next_intent;
+    return flow_call(f, &registry_int_fan_program, &op->fan);
+}
+
+/* ---- what is in the way ---- */
+
+/* A push that waits must not be waited for. */
+static enum flow_next withdraw(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    if (op->held->lock.is_exclusive)
+        return FLOW_NEXT;
+    struct slice path = op->held->store.path;
+    op->held->store.path = SLICE_EMPTY;
+    return flow_await_any(f, storage_delete(storage_of(op->held), path, flow_done(f)));
+}
+
+/* Again for each: one after the other, as all have to go. */
+static enum flow_next wait_for_others(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    if (op->waited > 0 && flow_result(f) != OK)
+        return flow_fail(f, flow_result(f));
+    if (op->waited == op->count)
+        return FLOW_NEXT;
+    struct absence *absence = ARENA_NEW(flow_arena(f), struct absence);
+    absence->held = op->held;
+    absence->time = op->time;
+    absence->path = op->in_the_way[op->waited++];
+    return flow_again(f, flow_call(f, &absence_program, absence));
+}
+
+/* Intents that came after our mark belong to pushes that have seen it. */
+static enum flow_next end_attempt(struct flow *f)
+{
+    struct attempt *op = flow_owner(f);
+    *op->ret_is_over = op->held->lock.is_exclusive;
+    return FLOW_NEXT;
+}
+
+static void free_others(void *owner)
+{
+    struct attempt *op = owner;
+    free(op->others.names);
+}
+
+static const struct flow_step attempt_steps[] = {
+    {"write own", write_own},       {"list others", list_others},         {"look at others", look_at_others},
+    {"ask the time", ask_the_time}, {"take the time", take_the_time},     {"read intents", read_intents},
+    {"withdraw", withdraw},         {"wait for others", wait_for_others}, {"end attempt", end_attempt},
+};
+static const struct flow_program attempt_program = {
+    .name = "lock_attempt",
+    FLOW_STEPS(attempt_steps),
+    .dispose = free_others,
+};
+
+/* ---- renewals: by a timer, beside the flow that holds ---- */
+
+static void on_renewal_due(struct timer *timer);
+
+static void wait_for_renewal(struct held_lock *held)
+{
+    timer_start(flow_loop(held->store.flow), &held->store.timer, held->registry->lock_renew_ms, on_renewal_due);
+}
+
+/* A renewal counts if it was confirmed within the lease that it goes on from. */
+static void take_renewal(struct held_lock *held)
+{
+    struct store_lock *own = &held->store;
+    if (own->renewal.state == PENDING_OVER && own->renewal.result == OK && now_ms(held->registry) < own->lease_end_ms)
+        own->lease_end_ms = own->renewed_ms + LOCK_LEASE_MS;
+    if (own->renewal.state == PENDING_OVER)
+        own->renewal.state = PENDING_IDLE;
+}
+
+static void on_renewal_due(struct timer *timer)
+{
+    struct store_lock *own = (struct store_lock *)(void *)((char *)timer - offsetof(struct store_lock, timer));
+    struct held_lock *held = (struct held_lock *)(void *)((char *)own - offsetof(struct held_lock, store));
+    take_renewal(held);
+    if (now_ms(held->registry) >= own->lease_end_ms)
+        return;
+    if (own->renewal.state == PENDING_IDLE) {
+        own->renewed_ms = now_ms(held->registry);
+        struct done done = registry_int_pending_done(&own->renewal, &held->gate, own->flow);
+        registry_int_pending_started(&own->renewal, storage_put(storage_of(held), own->path, own->body, 0, done));
+    }
+    wait_for_renewal(held);
+}
+
+/* ---- hold ---- */
+
+struct store_hold {
+    struct held_lock *held;
+    bool is_begun;
+    bool is_over;
+};
+
+/* Again until nobody was in the way. */
+static enum flow_next attempt(struct flow *f)
+{
+    struct store_hold *op = flow_owner(f);
+    if (op->is_begun && flow_result(f) != OK)
+        return flow_fail(f, flow_result(f));
+    if (op->is_over)
+        return FLOW_NEXT;
+    op->is_begun = true;
+    struct attempt *next = ARENA_NEW(flow_arena(f), struct attempt);
+    next->held = op->held;
+    next->ret_is_over = &op->is_over;
+    return flow_again(f, flow_call(f, &attempt_program, next));
+}
+
+static enum flow_next begin_lease(struct flow *f)
+{
+    const struct store_hold *op = flow_owner(f);
+    struct store_lock *own = &op->held->store;
+    own->lease_end_ms = own->written_ms + LOCK_LEASE_MS;
+    own->flow = f;
+    wait_for_renewal(op->held);
+    return FLOW_NEXT;
+}
+
+static const struct flow_step hold_steps[] = {
+    {"attempt", attempt},
+    {"begin lease", begin_lease},
+};
+static const struct flow_program hold_program = {.name = "store_hold", FLOW_STEPS(hold_steps)};
+
+/* Where nothing is ever deleted, on no replica, nobody has to be told. */
+static bool is_needed(const struct held_lock *held)
+{
+    const struct registry *registry = held->registry;
+    return held->reaches_replicas && registry->is_shared && registry->config->storage.delete_enabled;
+}
+
+enum flow_next registry_int_store_hold(struct flow *f, struct held_lock *held)
+{
+    if (!is_needed(held))
+        return FLOW_NEXT;
+    struct store_hold *op = ARENA_NEW(flow_arena(f), struct store_hold);
+    op->held = held;
+    held->store.body = names_as_lines(&held->lock, flow_arena(f));
+    return flow_call(f, &hold_program, op);
+}
+
+/* ---- writes under it ---- */
+
+enum result registry_int_write_begin(struct held_lock *held)
+{
+    if (held == NULL || held->store.path.len == 0)
+        return OK;
+    if (now_ms(held->registry) >= held->store.lease_end_ms)
+        return UNAVAILABLE;
+    held->store.in_doubt++;
+    return OK;
+}
+
+void registry_int_write_end(struct held_lock *held, enum result r)
+{
+    if (held != NULL && held->store.path.len > 0 && !registry_int_is_unknown(r))
+        held->store.in_doubt--;
+}
+
+/* ---- let go ---- */
+
+/* An intent removed when its push has been answered, in a flow of its own. */
+struct farewell {
+    struct registry *registry;
+    unsigned loop;
+    struct slice path;
+};
+
+static enum flow_next remove_intent(struct flow *f)
+{
+    const struct farewell *op = flow_owner(f);
+    return flow_await_any(f, storage_delete(op->registry->storage, op->path, flow_done(f)));
+}
+
+static const struct flow_step farewell_steps[] = {{"remove intent", remove_intent}};
+static const struct flow_program farewell_program = {.name = "lock_farewell", FLOW_STEPS(farewell_steps)};
+
+static void on_farewell_over(void *data, enum result outcome)
+{
+    const struct farewell *op = data;
+    const struct registry_background *background = &op->registry->background;
+    (void)outcome; /* what is left becomes stale */
+    if (background->ended != NULL)
+        background->ended(background->data, op->loop);
+}
+
+static void remove_later(struct flow *f, struct registry *registry, struct slice path)
+{
+    struct flow *own = flow_new(flow_loop(f));
+    struct farewell *op = ARENA_NEW(flow_arena(own), struct farewell);
+    op->registry = registry;
+    op->loop = loop_index(flow_loop(f));
+    op->path = arena_copy(flow_arena(own), path);
+    if (registry->background.begun != NULL)
+        registry->background.begun(registry->background.data, op->loop);
+    flow_start(own, &farewell_program, op, on_farewell_over, op);
+}
+
+/* A write that may still arrive keeps the others out until the object is stale. Else a mark is removed before the
+ * answer, so that a push after it does not find it; an intent after it, as pushes are in a hurry. */
+enum flow_next registry_int_store_let_go(struct flow *f, struct held_lock *held)
+{
+    struct store_lock *own = &held->store;
+    timer_stop(&own->timer);
+    if (own->renewal.state == PENDING_RUNNING)
+        return registry_int_gate_wait(f, &held->gate);
+    struct slice path = own->path;
+    own->path = SLICE_EMPTY;
+    if (path.len == 0 || own->in_doubt > 0)
+        return FLOW_NEXT;
+    if (held->lock.is_exclusive)
+        return flow_await_again(f, storage_delete(storage_of(held), path, flow_done(f)));
+    remove_later(f, held->registry, path);
+    return FLOW_NEXT;
+}
