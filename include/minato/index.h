@@ -72,6 +72,8 @@ enum result index_new_redis(const struct index_redis_settings *settings, struct 
                             struct index **ret_index) NODISCARD;
 /* For each loop that will use it: on its thread, or before it runs. */
 void index_start(struct index *index, struct loop *loop);
+/* Whether reads on this loop are answered now. On the loop. */
+bool index_is_reachable(struct index *index, struct loop *loop);
 /* No loop runs any more; they still exist. Accepts NULL. */
 void index_free(struct index *index);
 

@@ -110,6 +110,8 @@ void redis_client_free(struct redis_client *client);
 
 /* The connection of `loop` for keys whose part in braces is `hashed`; NULL: none is ready. On the loop. */
 struct redis_link *redis_client_link(struct redis_client *client, struct loop *loop, struct slice hashed);
+/* Whether there is one for every key. On the loop. */
+bool redis_client_is_ready(struct redis_client *client, struct loop *loop);
 struct loop *redis_link_loop(const struct redis_link *link);
 /* Names the server's process: another after each restart and at each server. REDIS_RUN_ID_LENGTH characters. */
 struct slice redis_link_run_id(const struct redis_link *link);

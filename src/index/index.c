@@ -17,6 +17,11 @@ void index_start(struct index *index, struct loop *loop)
         index->backend->start(index, loop);
 }
 
+bool index_is_reachable(struct index *index, struct loop *loop)
+{
+    return index->backend->is_reachable == NULL || index->backend->is_reachable(index, loop);
+}
+
 void index_int_count(const struct index *index, struct done done, enum result r)
 {
     if (index->metrics == NULL || done.loop == NULL || r == PENDING)

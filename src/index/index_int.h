@@ -12,7 +12,8 @@
 struct index_backend {
     const char *name;
     void (*free)(struct index *index);
-    void (*start)(struct index *index, struct loop *loop); /* may be NULL */
+    void (*start)(struct index *index, struct loop *loop);        /* may be NULL */
+    bool (*is_reachable)(struct index *index, struct loop *loop); /* NULL: always */
     enum result (*read)(struct index *index, const struct index_key *key, struct index_value *ret_value,
                         index_lease *ret_lease, struct done done);
     enum result (*read_tag)(struct index *index, const struct index_key *tag, struct index_found *ret_tag,

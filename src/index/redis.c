@@ -482,10 +482,17 @@ static void redis_start(struct index *base, struct loop *loop)
     redis_client_start(index->client, loop);
 }
 
+static bool redis_is_reachable(struct index *base, struct loop *loop)
+{
+    struct redis_index *index = (struct redis_index *)base;
+    return redis_client_is_ready(index->client, loop) && index_int_drops_may_read(index);
+}
+
 static const struct index_backend redis_backend = {
     .name = "redis",
     .free = redis_free,
     .start = redis_start,
+    .is_reachable = redis_is_reachable,
     .read = redis_read,
     .read_tag = redis_read_tag,
     .fill = redis_fill,

@@ -44,11 +44,22 @@ void redis_client_free(struct redis_client *client)
     free(client);
 }
 
-struct redis_link *redis_client_link(struct redis_client *client, struct loop *loop, struct slice hashed)
+static struct redis_hub *hub_of(const struct redis_client *client, const struct loop *loop)
 {
     unsigned index = loop_index(loop);
-    struct redis_hub *hub = index < client->hub_count ? client->hubs[index] : NULL;
+    return index < client->hub_count ? client->hubs[index] : NULL;
+}
+
+struct redis_link *redis_client_link(struct redis_client *client, struct loop *loop, struct slice hashed)
+{
+    struct redis_hub *hub = hub_of(client, loop);
     return hub != NULL ? redis_hub_link(hub, hashed) : NULL;
+}
+
+bool redis_client_is_ready(struct redis_client *client, struct loop *loop)
+{
+    struct redis_hub *hub = hub_of(client, loop);
+    return hub != NULL && redis_hub_is_ready(hub);
 }
 
 struct loop *redis_link_loop(const struct redis_link *link)

@@ -44,11 +44,25 @@ static unsigned slot_of(struct slice hashed)
     return crc % REDIS_SLOTS;
 }
 
+static bool is_usable(const struct redis_link *link)
+{
+    return link->state == REDIS_READY && link->role != REDIS_SEED;
+}
+
 struct redis_link *redis_hub_link(struct redis_hub *hub, struct slice hashed)
 {
     unsigned at = hub->client->url.is_cluster ? hub->slots[slot_of(hashed)] : 0;
-    struct redis_link *link = hub->links[at];
-    return link->state == REDIS_READY && link->role != REDIS_SEED ? link : NULL;
+    return is_usable(hub->links[at]) ? hub->links[at] : NULL;
+}
+
+bool redis_hub_is_ready(struct redis_hub *hub)
+{
+    if (!hub->client->url.is_cluster)
+        return is_usable(hub->links[0]);
+    for (size_t slot = 0; slot < REDIS_SLOTS; slot++)
+        if (!is_usable(hub->links[hub->slots[slot]]))
+            return false;
+    return true;
 }
 
 /* ---- asking ---- */

@@ -136,6 +136,8 @@ struct redis_hub *redis_hub_new(struct redis_client *client, struct loop *loop);
 void redis_hub_free(struct redis_hub *hub);
 /* NULL: none is ready. */
 struct redis_link *redis_hub_link(struct redis_hub *hub, struct slice hashed);
+/* Every slot has a link that is ready. */
+bool redis_hub_is_ready(struct redis_hub *hub);
 /* The slots are not as they were thought to be: some node that answers is asked. */
 void redis_hub_ask(struct redis_hub *hub);
 /* `asked`: whose answer it is; a node without an address is that one. */

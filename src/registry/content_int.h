@@ -195,8 +195,7 @@ struct list_read {
     struct gate gate;
     struct pending_call ask;
     struct pending_call tell;
-    struct pending_call pause;
-    struct timer timer;
+    struct pause pause;
     uint64_t asked_ms;
     struct held_lock single;
     struct slice lock_name;

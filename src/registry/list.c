@@ -139,33 +139,16 @@ static enum flow_next become_the_filler(struct flow *f)
     return registry_int_hold(f, &op->single);
 }
 
-static void on_pause_over(struct timer *timer)
-{
-    struct list_read *op = (struct list_read *)(void *)((char *)timer - offsetof(struct list_read, timer));
-    registry_int_pending_over(&op->pause, OK);
-}
-
-/* Another replica is at it: until it is through, or should have been since this was first asked. */
-static enum flow_next wait_for_others(struct flow *f)
-{
-    struct list_read *op = flow_owner(f);
-    if (clock_monotonic_ms(op->registry->clock) - op->asked_ms >= OTHERS_FILL_MS)
-        return FLOW_NEXT;
-    (void)registry_int_pending_done(&op->pause, &op->gate, f);
-    timer_start(flow_loop(f), &op->timer, ASK_EVERY_MS, on_pause_over);
-    return registry_int_gate_wait(f, &op->gate);
-}
-
+/* While another replica is at it: until it is through, or should have been since this was first asked. */
 static enum flow_next ask_again(struct flow *f)
 {
     struct list_read *op = flow_owner(f);
-    if (op->pause.state == PENDING_RUNNING)
-        return registry_int_gate_wait(f, &op->gate);
     enum flow_next next = ask(f, &op->lease);
     if (next != FLOW_NEXT)
         return next;
-    if (op->ask.result == BUSY)
-        return wait_for_others(f);
+    bool is_late = clock_monotonic_ms(op->registry->clock) - op->asked_ms >= OTHERS_FILL_MS;
+    if (op->ask.result == BUSY && !is_late)
+        return flow_await_again(f, registry_int_pause(&op->pause, ASK_EVERY_MS, flow_done(f)));
     if (op->ask.result != NOT_FOUND)
         op->lease = 0; /* the store answers, and the index is not told */
     return FLOW_NEXT;
@@ -240,8 +223,7 @@ static enum flow_next cut_page(struct flow *f)
 static enum flow_next settle_questions(struct flow *f)
 {
     struct list_read *op = flow_owner(f);
-    bool is_running =
-        op->ask.state == PENDING_RUNNING || op->tell.state == PENDING_RUNNING || op->pause.state == PENDING_RUNNING;
+    bool is_running = op->ask.state == PENDING_RUNNING || op->tell.state == PENDING_RUNNING;
     return is_running ? registry_int_gate_wait(f, &op->gate) : FLOW_NEXT;
 }
 

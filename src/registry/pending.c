@@ -5,8 +5,9 @@
  */
 #include "registry_int.h"
 
-void registry_int_pending_over(struct pending_call *call, enum result r)
+static void on_report(void *data, enum result r)
 {
+    struct pending_call *call = data;
     call->state = PENDING_OVER;
     call->result = r;
     struct done waiter = call->gate->waiter;
@@ -14,11 +15,6 @@ void registry_int_pending_over(struct pending_call *call, enum result r)
         call->gate->waiter.fn = NULL;
         done_call(waiter, OK);
     }
-}
-
-static void on_report(void *data, enum result r)
-{
-    registry_int_pending_over(data, r);
 }
 
 struct done registry_int_pending_done(struct pending_call *call, struct gate *gate, const struct flow *f)
@@ -47,6 +43,19 @@ enum flow_next registry_int_pending_await(struct flow *f, struct pending_call *c
     if (call->state == PENDING_RUNNING)
         return registry_int_gate_wait(f, call->gate);
     return call->result == OK ? FLOW_NEXT : flow_fail(f, call->result);
+}
+
+static void on_pause_over(struct timer *timer)
+{
+    struct pause *pause = (struct pause *)(void *)timer;
+    done_call(pause->done, OK);
+}
+
+enum result registry_int_pause(struct pause *pause, uint64_t pause_ms, struct done done)
+{
+    pause->done = done;
+    timer_start(done.loop, &pause->timer, pause_ms, on_pause_over);
+    return PENDING;
 }
 
 static void run_work(struct pool_job *job)

@@ -66,12 +66,17 @@ struct pending_call {
 /* `pending_started(call, some_call(.., pending_done(call, gate, f)))` */
 struct done registry_int_pending_done(struct pending_call *call, struct gate *gate, const struct flow *f);
 void registry_int_pending_started(struct pending_call *call, enum result r);
-/* For what is no call and reports by itself, such as a timer. */
-void registry_int_pending_over(struct pending_call *call, enum result r);
 /* Runs the step again when a call of the gate has reported. At least one must be running. */
 enum flow_next registry_int_gate_wait(struct flow *f, struct gate *gate);
 /* For a step that consists of one tracked call, already started: waits for it, then NEXT or FAIL. */
 enum flow_next registry_int_pending_await(struct flow *f, struct pending_call *call);
+
+/* Reports OK after a while; the delay is a constant (async.h, timer_start). */
+struct pause {
+    struct timer timer;
+    struct done done;
+};
+enum result registry_int_pause(struct pause *pause, uint64_t pause_ms, struct done done) NODISCARD;
 
 /* Work for a pool thread, with a result. */
 struct offload {

@@ -10,6 +10,37 @@
 #include <stdlib.h>
 
 #define REPOSITORIES_PAGE 1000u
+#define REACH_WITHIN_MS 30000u /* an index that is lost on the way */
+#define REACH_EVERY_MS 50u
+
+/* ---- the index can be asked ---- */
+
+struct reach {
+    struct registry *registry;
+    uint64_t begun_ms;
+    struct pause pause;
+};
+
+static enum flow_next wait_for_index(struct flow *f)
+{
+    struct reach *op = flow_owner(f);
+    if (index_is_reachable(op->registry->index, flow_loop(f)))
+        return FLOW_NEXT;
+    if (clock_monotonic_ms(op->registry->clock) - op->begun_ms > REACH_WITHIN_MS)
+        return flow_fail(f, UNAVAILABLE);
+    return flow_await_again(f, registry_int_pause(&op->pause, REACH_EVERY_MS, flow_done(f)));
+}
+
+static const struct flow_step reach_steps[] = {{"wait for index", wait_for_index}};
+static const struct flow_program reach_program = {.name = "reindex_reach", FLOW_STEPS(reach_steps)};
+
+static enum flow_next reach_index(struct flow *f, struct registry *registry)
+{
+    struct reach *op = ARENA_NEW(flow_arena(f), struct reach);
+    op->registry = registry;
+    op->begun_ms = clock_monotonic_ms(registry->clock);
+    return flow_call(f, &reach_program, op);
+}
 
 /* ---- one name of a repository, in a flow of its own ---- */
 
@@ -24,6 +55,12 @@ struct entry {
     bool is_asked;
 };
 
+static enum flow_next reach(struct flow *f)
+{
+    const struct entry *op = flow_owner(f);
+    return reach_index(f, op->run->registry);
+}
+
 static enum flow_next look_up(struct flow *f)
 {
     struct entry *op = flow_owner(f);
@@ -33,15 +70,43 @@ static enum flow_next look_up(struct flow *f)
         registry_int_lookup_digest(&op->lookup, op->run->registry, op->kind, op->repo, &op->digest);
     if (registry_int_lookup_is_known(&op->lookup, f))
         return FLOW_NEXT;
+    return flow_call(f, &registry_int_lookup_program, &op->lookup);
+}
+
+static enum flow_next settle(struct flow *f)
+{
+    struct entry *op = flow_owner(f);
+    return registry_int_lookup_settle(f, &op->lookup);
+}
+
+static const struct flow_step attempt_steps[] = {
+    {"reach", reach},
+    {"look up", look_up},
+};
+static const struct flow_step attempt_finally[] = {{"settle", settle}};
+static const struct flow_program attempt_program = {
+    .name = "reindex_attempt",
+    FLOW_STEPS(attempt_steps),
+    FLOW_FINALLY(attempt_finally),
+};
+
+/* Again if the index was lost while it was asked: it was told nothing. */
+static enum flow_next ask_until_told(struct flow *f)
+{
+    struct entry *op = flow_owner(f);
+    if (op->is_asked && op->lookup.ask.result != UNAVAILABLE)
+        return FLOW_NEXT;
+    if (op->is_asked && flow_result(f) != OK && flow_result(f) != NOT_FOUND)
+        return flow_fail(f, flow_result(f));
     op->is_asked = true;
-    return flow_any(f, flow_call(f, &registry_int_lookup_program, &op->lookup));
+    return flow_again(f, flow_call(f, &attempt_program, op));
 }
 
 /* A link that names nothing counts as absent. */
 static enum flow_next judge(struct flow *f)
 {
     struct entry *op = flow_owner(f);
-    enum result r = op->is_asked ? flow_result(f) : OK;
+    enum result r = flow_result(f);
     if (r != OK && r != NOT_FOUND)
         return flow_fail(f, r);
     op->run->names_done++;
@@ -54,23 +119,12 @@ static enum flow_next list_referrers(struct flow *f)
     return referrer_list(f, op->run->registry, op->repo, &op->digest, SLICE_EMPTY, SLICE_EMPTY, 1, &op->referrers);
 }
 
-static enum flow_next settle(struct flow *f)
-{
-    struct entry *op = flow_owner(f);
-    return registry_int_lookup_settle(f, &op->lookup);
-}
-
 static const struct flow_step entry_steps[] = {
-    {"look up", look_up},
+    {"ask until told", ask_until_told},
     {"judge", judge},
     {"list referrers", list_referrers},
 };
-static const struct flow_step entry_finally[] = {{"settle", settle}};
-static const struct flow_program entry_program = {
-    .name = "reindex_entry",
-    FLOW_STEPS(entry_steps),
-    FLOW_FINALLY(entry_finally),
-};
+static const struct flow_program entry_program = {.name = "reindex_entry", FLOW_STEPS(entry_steps)};
 
 /* ---- one folder of names ---- */
 
@@ -245,6 +299,12 @@ static void take_page(struct registry_reindex *run, const struct repository_page
         run->names[run->repositories++] = page->names[i];
 }
 
+static enum flow_next reach_at_first(struct flow *f)
+{
+    const struct reindex_op *op = flow_owner(f);
+    return reach_index(f, op->run->registry);
+}
+
 static enum flow_next list_repositories(struct flow *f)
 {
     struct reindex_op *op = flow_owner(f);
@@ -297,6 +357,7 @@ static void free_lists(void *owner)
 }
 
 static const struct flow_step reindex_steps[] = {
+    {"reach", reach_at_first},
     {"list repositories", list_repositories},
     {"read repositories", read_repositories},
 };

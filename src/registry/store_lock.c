@@ -62,24 +62,15 @@ struct absence {
     struct storage_object object;
     bool is_asked;
     unsigned pauses;
-    struct timer timer;
-    struct done done;
+    struct pause pause;
 };
-
-static void on_pause_over(struct timer *timer)
-{
-    struct absence *op = (struct absence *)(void *)((char *)timer - offsetof(struct absence, timer));
-    done_call(op->done, OK);
-}
 
 static enum result take_a_pause(struct absence *op, struct done done)
 {
     uint64_t pause_ms = op->held->registry->lock_pause_ms << op->pauses;
     if (op->pauses < PAUSE_DOUBLINGS)
         op->pauses++;
-    op->done = done;
-    timer_start(done.loop, &op->timer, pause_ms, on_pause_over);
-    return PENDING;
+    return registry_int_pause(&op->pause, pause_ms, done);
 }
 
 /* Again after each look and each pause. */

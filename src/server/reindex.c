@@ -82,26 +82,31 @@ static void on_signal(struct fd_watch *watch, unsigned events)
         flow_cancel(op->flow);
 }
 
-/* SIGINT and SIGTERM end it in order; a second one at once. -1 if the system refuses. */
-static int watch_signals(struct reindex *op)
+/* Before there are other threads, which would be ended by them. */
+static void block_signals(sigset_t *ret_set)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGINT);
+    sigaddset(ret_set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, ret_set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a connection that is gone is an error of its own */
+}
+
+/* SIGINT and SIGTERM end it in order. -1 if the system refuses. */
+static int watch_signals(struct reindex *op, const sigset_t *set)
+{
+    int fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0 || loop_watch(op->loop, &op->signals, fd, FD_READABLE, on_signal) != OK)
         return -1;
     return fd;
 }
 
-static void run(struct reindex *op)
+static void run(struct reindex *op, const sigset_t *set)
 {
-    int signals = watch_signals(op);
+    int signals = watch_signals(op, set);
     op->begun_ms = loop_now_ms(op->loop);
     op->has_terminal = isatty(STDERR_FILENO) == 1;
-    timer_start(op->loop, &op->timer, op->has_terminal ? TELL_EVERY_MS : TELL_LINES_EVERY_MS, on_timer);
+    on_timer(&op->timer);
     op->flow = flow_new(op->loop);
     flow_start(op->flow, &program, op, on_end, op);
     while (!op->is_over)
@@ -125,13 +130,15 @@ enum result server_reindex(const struct config *config, struct slice after, stru
                                     "which fills it by itself: there is nothing to do");
         return INVALID;
     }
+    sigset_t set;
+    block_signals(&set);
     struct server *server = xcalloc(1, sizeof(*server));
     server->config = config;
     struct reindex op = {.server = server, .run.after = after};
     enum result r = server_int_build_domain(server, ret_why);
     if (r == OK) {
         op.loop = server->loops[0].loop;
-        run(&op);
+        run(&op, &set);
         r = op.outcome;
         if (r != OK)
             explain(&op, ret_why);

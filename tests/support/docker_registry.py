@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's docker-registry 2.8, the real program, on a folder of the test's: served, or swept by its garbage collector."""
+"""Debian's docker-registry 2.8, the real program, on a folder or in a bucket of the test's: served, or swept by its garbage
+collector."""
 import http.client
 import subprocess
 import tempfile
@@ -18,8 +19,7 @@ log:
 storage:
   delete:
     enabled: true
-  filesystem:
-    rootdirectory: {root}
+{storage}
 http:
   addr: 127.0.0.1:{port}
   secret: test
@@ -33,20 +33,34 @@ compatibility:
 """
 
 
-class DockerRegistry:
-    """One process over `data`; its configuration and log are in a folder of its own."""
+FOLDER = """  filesystem:
+    rootdirectory: {root}"""
+BUCKET = """  s3:
+    accesskey: {store.access_key}
+    secretkey: {store.secret_key}
+    region: us-east-1
+    regionendpoint: {store.endpoint}
+    bucket: {store.bucket}
+    secure: false
+    rootdirectory: /{root}"""
 
-    def __init__(self, data):
+
+class DockerRegistry:
+    """One process over the folder `data`, or over what is below `data` in a bucket of `store`; its configuration and log are
+    in a folder of its own."""
+
+    def __init__(self, data, store=None):
         assert Path(PROGRAM).exists(), f"{PROGRAM} is not installed: tests/run.sh installs it"
         self.home = tempfile.TemporaryDirectory(prefix="minato-docker-registry-")
-        self.data = Path(data)
+        self.data = data if store else Path(data)
+        self.storage = BUCKET.format(store=store, root=data) if store else FOLDER.format(root=data)
         self.host, self.port = "127.0.0.1", None
         self.log = Path(self.home.name) / "log"
         self.daemon = None
 
     def _configuration(self, port):
         path = Path(self.home.name) / "config.yml"
-        path.write_text(CONFIG.format(root=self.data, port=port))
+        path.write_text(CONFIG.format(storage=self.storage, port=port))
         return path
 
     def start(self):
