@@ -104,8 +104,9 @@ struct storage_driver {
     /* Replaces or creates. `flags`: enum storage_put_flags. */
     enum result (*put)(void *self, struct slice path, struct slice bytes, unsigned flags, struct done done);
     /* (optional, but not where can_rename is false) As put, of the `size` bytes in a chain of pages (page->next), which
-     * stay the caller's. `sha256`: 32 bytes, the digest that the caller verified, for a store that checks it once more;
-     * or NULL. */
+     * stay the caller's. `sha256`: 32 bytes, the digest that the caller verified, for a store that checks it once more
+     * (INVALID: it found another); or NULL. EXISTS may speak of these very bytes, put by an attempt whose answer was
+     * lost: what is created so has its digest in its path. */
     enum result (*put_pages)(void *self, struct slice path, const struct page *pages, uint64_t size,
                              const uint8_t *sha256, unsigned flags, struct done done);
     /* (optional) Replaces only if the object's etag is `etag`; CONFLICT if it is not, NOT_FOUND if there is none: both

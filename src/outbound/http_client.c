@@ -60,7 +60,7 @@ static size_t on_body_wanted(char *out, size_t size, size_t count, void *data)
 {
     struct http_download *t = data;
     size_t room = size * count;
-    if (t->first_page == NULL) {
+    if (t->body.len > 0) {
         size_t n = t->body.len - t->at < room ? t->body.len - t->at : room;
         if (n > 0)
             memcpy(out, t->body.ptr + t->at, n);
@@ -82,15 +82,18 @@ static size_t on_body_wanted(char *out, size_t size, size_t count, void *data)
     return copied;
 }
 
-/* libcurl sends again what went into a connection that was dead: from the beginning. */
-static int on_seek(void *data, curl_off_t offset, int origin)
+/* libcurl would send again, by itself, what went into a kept connection that ended without an answer. But the server
+ * may have acted on it, and whoever asked must know. */
+static int on_request(void *data, char *local_address, char *remote_address, int local_port, int remote_port)
 {
     struct http_download *t = data;
-    if (offset != 0 || origin != SEEK_SET)
-        return CURL_SEEKFUNC_FAIL;
-    t->page = t->first_page;
-    t->at = 0;
-    return CURL_SEEKFUNC_OK;
+    (void)local_address;
+    (void)remote_address;
+    (void)local_port;
+    (void)remote_port;
+    bool is_first = !t->was_sent;
+    t->was_sent = true;
+    return is_first ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- the answer ---- */
@@ -169,8 +172,6 @@ static void set_request(struct http_download *t, const struct http_exchange *exc
         curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)bytes);
         curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, on_body_wanted);
         curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
-        curl_easy_setopt(t->easy, CURLOPT_SEEKFUNCTION, on_seek);
-        curl_easy_setopt(t->easy, CURLOPT_SEEKDATA, t);
         curl_easy_setopt(t->easy, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_BYTES);
     }
     if (strcmp(exchange->method, "GET") != 0 && strcmp(exchange->method, "HEAD") != 0)
@@ -207,7 +208,6 @@ static struct http_download *begin(struct http_client *client, struct http_excha
     t->is_waiting = true;
     t->done = done;
     t->body = exchange->body;
-    t->first_page = exchange->pages;
     t->page = exchange->pages;
     strbuf_init(&t->head, HTTP_CLIENT_HEAD_MAX);
     strbuf_init(&t->answer, exchange->answer_max);
@@ -215,6 +215,8 @@ static struct http_download *begin(struct http_client *client, struct http_excha
     set_request(t, exchange);
     set_limits(t, &client->settings, exchange->timeout_ms);
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_request);
+    curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_head_line);
     curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_answer);
@@ -237,7 +239,7 @@ static void end(struct http_download *t)
 void outbound_int_over(struct http_download *t, CURLcode code)
 {
     t->is_over = true;
-    t->outcome = code == CURLE_OK ? OK : t->is_too_large ? TOO_LARGE : UNAVAILABLE;
+    t->outcome = code == CURLE_OK && t->has_head ? OK : t->is_too_large ? TOO_LARGE : UNAVAILABLE;
     curl_multi_remove_handle(t->http->multi, t->easy);
     outbound_int_queue(t);
 }
@@ -246,10 +248,8 @@ static void fill_exchange(struct http_download *t)
 {
     struct http_exchange *x = t->exchange;
     long status = 0;
-    long sent = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
-    x->was_sent = sent > 0;
+    x->was_sent = t->was_sent;
     x->status = t->has_head ? (unsigned)status : 0;
     x->head = arena_copy(x->arena, strbuf_slice(&t->head));
     x->answer = arena_copy(x->arena, strbuf_slice(&t->answer));
@@ -261,7 +261,7 @@ static void tell_head(struct http_download *t)
     t->is_head_told = true;
     t->is_waiting = false;
     curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, 0L); /* from now on it may take as long as it moves */
-    enum result r = t->has_head ? OK : t->outcome == OK ? UNAVAILABLE : t->outcome;
+    enum result r = t->has_head ? OK : t->outcome;
     struct done done = t->done;
     if (r == OK)
         *t->ret_self = t;

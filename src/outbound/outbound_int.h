@@ -30,9 +30,9 @@ struct http_download {
     bool is_too_large;
     struct strbuf head;
     struct strbuf answer;
-    /* the request's body */
+    /* the request */
+    bool was_sent; /* or is about to be */
     struct slice body;
-    const struct page *first_page;
     const struct page *page;
     size_t at; /* in `body`, or in `page` */
     /* a read of the answer */

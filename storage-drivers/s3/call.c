@@ -119,8 +119,12 @@ static void build(struct s3_call *call)
 
 /* ---- attempts ---- */
 
-static bool is_worth_repeating(unsigned status)
+/* Amazon says "RequestTimeout" with 400 of a body that came too slowly. */
+static bool is_worth_repeating(const struct http_exchange *exchange)
 {
+    unsigned status = exchange->status;
+    if (status == 400)
+        return slice_equal(s3_element(exchange->answer, "Code"), SLICE("RequestTimeout"));
     return status == 408 || status == 409 || status == 429 || status == 500 || status == 502 || status == 503 ||
            status == 504;
 }
@@ -151,19 +155,32 @@ static void report_health(const struct s3_call *call, enum result r, uint64_t no
     s3_breaker_report(&call->s3->breaker, !is_failing, now_ms);
 }
 
-/* Full jitter, from a few delays that the loop knows. A store that names a time is given it. */
-static uint64_t pause_before_next(const struct s3_call *call)
+/* The store names a time: the shortest pause that is as long, of a few that the loop knows; 0: longer than anybody
+ * waits. */
+static uint64_t pause_for(uint64_t seconds)
+{
+    static const uint64_t pauses[] = {1000, 3200, 10000, 30000};
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++)
+        if (seconds * 1000 <= pauses[i])
+            return pauses[i];
+    return 0;
+}
+
+/* Full jitter, unless the store names a time. False: the deadline comes first. */
+static bool find_pause(const struct s3_call *call, uint64_t now_ms, uint64_t *ret_pause_ms)
 {
     static const uint64_t pauses[] = {50, 100, 200, 400, 800, 1600, 3200};
     struct slice after;
     uint64_t seconds;
-    if (http_exchange_field(&call->exchange, SLICE("retry-after"), &after) && slice_parse_u64(after, &seconds) == OK &&
-        seconds > 0 && seconds <= 20)
-        return seconds <= 1 ? 1000 : seconds <= 3 ? 3200 : 10000;
     uint8_t dice;
     random_bytes(&dice, sizeof(dice));
     size_t highest = call->attempt + (is_slow_down(&call->exchange) ? 3 : 0);
-    return pauses[dice % ((highest < 6 ? highest : 6) + 1)];
+    uint64_t pause_ms = pauses[dice % ((highest < 6 ? highest : 6) + 1)];
+    if (http_exchange_field(&call->exchange, SLICE("retry-after"), &after) && slice_parse_u64(after, &seconds) == OK &&
+        seconds > 0)
+        pause_ms = pause_for(seconds);
+    *ret_pause_ms = pause_ms;
+    return pause_ms > 0 && now_ms + pause_ms < call->deadline_ms;
 }
 
 static void attempt(struct s3_call *call);
@@ -181,7 +198,7 @@ static bool leaves_in_doubt(unsigned status)
 
 static bool may_repeat(struct s3_call *call, enum result r)
 {
-    bool is_refused = r == OK && is_worth_repeating(call->exchange.status);
+    bool is_refused = r == OK && is_worth_repeating(&call->exchange);
     bool is_in_doubt =
         (r == UNAVAILABLE && call->exchange.was_sent) || (r == OK && leaves_in_doubt(call->exchange.status));
     if (r != UNAVAILABLE && !is_refused)
@@ -197,18 +214,15 @@ static void on_answer(void *data, enum result r)
     struct s3_call *call = data;
     uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
     report_health(call, r, now_ms);
-    if (may_repeat(call, r)) {
-        uint64_t pause_ms = pause_before_next(call);
-        if (now_ms + pause_ms < call->deadline_ms) {
-            if (call->download != NULL)
-                http_download_close(call->download);
-            call->download = NULL;
-            call->attempt++;
-            timer_start(call->done.loop, &call->timer, pause_ms, on_pause_over);
-            return;
-        }
+    uint64_t pause_ms;
+    if (!may_repeat(call, r) || !find_pause(call, now_ms, &pause_ms)) {
+        call->finish(call, r);
+        return;
     }
-    call->finish(call, r);
+    http_download_close(call->download);
+    call->download = NULL;
+    call->attempt++;
+    timer_start(call->done.loop, &call->timer, pause_ms, on_pause_over);
 }
 
 static void attempt(struct s3_call *call)
@@ -292,7 +306,7 @@ enum result s3_result_of(const struct s3_call *call)
     case 507:
         return QUOTA;
     default:
-        return is_worth_repeating(call->exchange.status) || call->exchange.status >= 500 ? UNAVAILABLE : IO;
+        return is_worth_repeating(&call->exchange) || call->exchange.status >= 500 ? UNAVAILABLE : IO;
     }
 }
 

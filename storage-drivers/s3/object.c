@@ -155,37 +155,45 @@ struct put_op {
     enum result refused;   /* what 412 means */
     struct slice expected; /* the etag of a swap; else empty */
     enum result outcome;   /* of the write, before it was looked at */
-    struct slice written;  /* what is there after a write in doubt */
+    struct slice written;  /* what is there after a creation in doubt */
     struct storage_object object;
 };
 
-/* With our bytes in it, a creation in doubt was ours, or as good as ours: the caller may tell by a nonce in them. Not
- * so a swap: two may bring the same bytes and only one may win. */
-static void on_read_back(void *data, enum result r)
+/* With our bytes in it, a creation in doubt was ours, or as good as ours: the caller may tell by a nonce in them. */
+static void on_creation_read(void *data, enum result r)
 {
     struct put_op *op = data;
-    bool is_swap = op->refused == CONFLICT;
-    bool has_our_bytes = !is_swap && r == OK && slice_equal(op->written, op->call.body);
-    bool is_another = r == TOO_LARGE || !slice_equal(slice_from_cstr(op->object.etag), op->expected);
-    if (has_our_bytes)
+    if (r == OK && slice_equal(op->written, op->call.body))
         r = OK;
-    else if (r == NOT_FOUND)
-        r = is_swap ? NOT_FOUND : op->outcome;
-    else if (r == OK || r == TOO_LARGE)
-        r = is_another || op->outcome == op->refused ? op->refused : UNAVAILABLE;
+    else if (r == OK || r == TOO_LARGE || r == NOT_FOUND)
+        r = EXISTS;
     else
         r = UNAVAILABLE;
     s3_operation_end(&op->call, r);
 }
 
-static enum result read_back(struct put_op *op, enum result outcome)
+/* Not so a swap: two may bring the same bytes and only one may win. */
+static void on_swap_described(void *data, enum result r)
+{
+    struct put_op *op = data;
+    bool is_unchanged = r == OK && slice_equal(slice_from_cstr(op->object.etag), op->expected);
+    if (r == OK)
+        r = is_unchanged && op->outcome != CONFLICT ? UNAVAILABLE : CONFLICT;
+    else if (r != NOT_FOUND)
+        r = UNAVAILABLE;
+    s3_operation_end(&op->call, r);
+}
+
+static enum result look_at(struct put_op *op, enum result outcome)
 {
     struct s3_call *call = &op->call;
     op->outcome = outcome;
+    if (op->refused == CONFLICT)
+        return s3_stat_for(call, &op->object, (struct done){on_swap_described, op, call->done.loop});
     if (call->pages != NULL) /* its path is its digest */
         return outcome;
-    struct get_op *get = new_get(call->s3, call->path, call->body.len, &call->arena, &op->written, &op->object,
-                                 (struct done){on_read_back, op, call->done.loop});
+    struct get_op *get = new_get(call->s3, call->path, call->body.len, &call->arena, &op->written, NULL,
+                                 (struct done){on_creation_read, op, call->done.loop});
     get->call.deadline_ms = call->deadline_ms;
     return s3_operation_start(&get->call);
 }
@@ -198,17 +206,24 @@ static bool must_be_looked_at(const struct put_op *op, enum result r)
     return r == EXISTS && op->call.was_doubtful;
 }
 
+/* The bytes are not those of the digest that the caller gave. Any other 400 says nothing of them. */
+static bool is_digest_refused(const struct s3_call *call)
+{
+    struct slice code = s3_element(call->exchange.answer, "Code");
+    return call->sha256 != NULL && call->exchange.status == 400 &&
+           (slice_equal(code, SLICE("XAmzContentSHA256Mismatch")) || slice_equal(code, SLICE("BadDigest")) ||
+            slice_equal(code, SLICE("InvalidDigest")));
+}
+
 static void finish_put(struct s3_call *call, enum result r)
 {
     struct put_op *op = (struct put_op *)call;
     call->was_doubtful = call->was_doubtful || (r == UNAVAILABLE && call->exchange.was_sent) ||
                          (r == OK && call->exchange.status >= 500);
     if (r == OK && !IS_DONE(call->exchange.status))
-        r = call->exchange.status == 412   ? op->refused
-            : call->exchange.status == 400 ? INVALID /* not the bytes of their digest */
-                                           : s3_result_of(call);
+        r = call->exchange.status == 412 ? op->refused : is_digest_refused(call) ? INVALID : s3_result_of(call);
     if (must_be_looked_at(op, r))
-        r = read_back(op, r);
+        r = look_at(op, r);
     if (r != PENDING)
         s3_operation_end(call, r);
 }

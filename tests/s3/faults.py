@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The S3 driver against a store that fails in every way: what its calls come to, and when."""
+import os
 import time
 
 import pytest
 
 from fault_store import FaultStore, answer, drop_after, drop_before, stall, stall_after, trickle, trickle_body, truncate
-from minato import wait_until
+from minato import Minato, wait_until
 from s3_calls import S3Calls
 
 MIB = 1 << 20
@@ -146,3 +147,129 @@ def test_swaps_that_overtake_each_other_do_not_open_the_breaker(calls):
         results = [outcome.result for outcome in calls.many(32, "swap", "faults/swap", "new")]
         assert set(results) <= {"OK", "CONFLICT", "UNAVAILABLE"} and results.count("OK") <= 1, results
         assert calls.one("stat", "faults/swap").result == "OK"
+
+
+# ---- what answers mean ----
+
+def test_the_store_itself_refuses_bytes_that_are_not_of_their_digest(calls):
+    assert calls.one("put-wrong-digest", "faults/digest", "bytes").result == "INVALID"
+    assert calls.one("stat", "faults/digest").result == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("code", ["XAmzContentSHA256Mismatch", "BadDigest", "InvalidDigest"])
+def test_only_a_refused_digest_makes_bytes_invalid(faulty, calls, code):
+    faulty.fail(answer(400, code), method="PUT")
+    assert calls.one("create-blob", "faults/code", "bytes").result == "INVALID"
+    faulty.fail(answer(400, code), method="PUT")
+    assert calls.one("put", "faults/code", "bytes").result == "IO"  # nobody had given a digest
+
+
+@pytest.mark.parametrize("code", ["", "InvalidArgument", "EntityTooLarge", "AuthorizationHeaderMalformed"])
+def test_any_other_400_says_nothing_of_the_bytes(faulty, calls, code):
+    faulty.fail(answer(400, code), method="PUT", times=2)
+    assert calls.one("create-blob", "faults/code", "bytes").result == "IO"
+    assert calls.one("put", "faults/code", "bytes").result == "IO"
+    assert faulty.count("PUT", "code") == 2
+
+
+def test_a_body_that_came_too_slowly_for_the_store_is_sent_again(faulty, calls):
+    faulty.fail(answer(400, "RequestTimeout"), method="PUT")
+    assert calls.one("put", "faults/timeout", "bytes").result == "OK"
+
+
+# ---- repetitions ----
+
+LOST = {"lost before": drop_before(), "lost after": drop_after(), "cut": truncate(), "500": answer(500), "502": answer(502)}
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("operation, method", [("begin", "POST"), ("swap", "PUT")])
+def test_what_may_not_happen_twice_is_sent_once(faulty, calls, operation, method, fault):
+    """Not even by libcurl, on a connection that was kept."""
+    assert calls.one("put", "faults/once", operation).result == "OK"
+    faulty.forget()
+    faulty.fail(fault, method=method)
+    assert calls.one(operation, "faults/once", "new").result == "UNAVAILABLE"
+    assert faulty.count(method) == 1
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("operation, method", [("put", "PUT"), ("create", "PUT"), ("part", "PUT"), ("delete", "DELETE"),
+                                               ("get", "GET"), ("open-read", "GET"), ("list", "GET"), ("abort", "DELETE")])
+def test_what_may_happen_twice_is_sent_again(faulty, calls, operation, method, fault):
+    path = f"faults/again-{operation}"
+    if operation != "create":
+        prepare(calls, path)
+    faulty.forget()
+    rule = faulty.fail(fault, method=method)
+    is_cut_off = operation == "open-read" and fault.name == "truncate"  # whoever reads has the first half already
+    assert calls.one(operation, path, "new").result == ("UNAVAILABLE" if is_cut_off else "OK")
+    assert rule.hits == 1 and faulty.count(method) >= (1 if is_cut_off else 2)
+    calls.one("delete", path)
+
+
+@pytest.mark.parametrize("operation", ["begin", "swap", "put"])
+def test_what_the_store_refused_for_now_is_sent_again(faulty, calls, operation):
+    assert calls.one("put", "faults/refused", operation).result == "OK"
+    rule = faulty.fail(answer(503, "SlowDown"), method="POST" if operation == "begin" else "PUT", times=2)
+    assert calls.one(operation, "faults/refused", "new").result == "OK"
+    assert rule.hits == 2
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+def test_a_complete_is_repeated_only_when_it_is_known_not_to_have_happened(faulty, calls, fault):
+    prepare(calls, "faults/complete")
+    faulty.forget()
+    faulty.fail(fault, method="POST", path="uploadId")
+    assert calls.one("complete", "faults/complete").result == "OK"
+    has_happened = fault.name in ("drop after", "truncate")
+    assert faulty.count("POST", "uploadId") == (1 if has_happened else 2)
+    assert faulty.count("GET", "max-parts") == (0 if has_happened else 1)
+    assert calls.one("get", "faults/complete").result == "OK"
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+def test_a_creation_in_doubt_is_ours_only_with_our_bytes(faulty, calls, fault):
+    path = f"faults/ours-{fault.name.replace(' ', '-')}-{fault.status}"
+    faulty.fail(fault, method="PUT")
+    assert calls.one("create", path, "ours").result == "OK"
+    faulty.fail(fault, method="PUT")
+    assert calls.one("create", path, "theirs").result == "EXISTS"
+
+
+def test_a_blob_whose_creation_is_in_doubt_may_exist(faulty, calls):
+    """Its path is its digest: whoever put it there, these are its bytes."""
+    faulty.fail(drop_after(), method="PUT")
+    assert calls.one("create-blob", "faults/blob", "bytes").result == "EXISTS"
+
+
+def test_the_time_that_the_store_names_is_waited_for(faulty):
+    with S3Calls(faulty) as calls:
+        faulty.fail(answer(503, "SlowDown", retry_after=1))
+        outcome = calls.one("stat", "faults/after")
+        assert outcome.result == "NOT_FOUND" and 1000 <= outcome.ms < 1500, outcome
+        faulty.fail(answer(503, "SlowDown", retry_after=60))
+        outcome = calls.one("stat", "faults/after")
+        assert outcome.result == "UNAVAILABLE" and outcome.ms < 500, outcome
+
+
+def test_calls_that_failed_together_do_not_come_back_together(faulty):
+    faulty.fail(answer(503, words="Slow Down"), path="jitter", times=20)
+    with S3Calls(faulty) as calls:
+        assert {outcome.result for outcome in calls.many(20, "stat", "faults/jitter")} == {"NOT_FOUND"}
+    begun = min(record.begun for record in faulty.seen(path="jitter"))
+    later = sorted(record.begun - begun for record in faulty.seen(path="jitter"))[20:]
+    assert later[0] > 0.04 and later[-1] - later[0] > 0.2, later
+
+
+def test_a_blob_is_published_though_every_first_answer_is_lost(faulty, tmp_path):
+    config = faulty.apply({}, tmp_path)
+    with Minato(config=config) as server:
+        client = server.client()
+        for fault in (drop_after(), truncate(), answer(500)):
+            data = os.urandom(100_000)
+            for path in ("/data$", "/uploads/.*/1$", "/uploads/.*/2$", "/link$"):
+                faulty.fail(fault, method="PUT", path=path)
+            digest = client.push_blob("faults/blob", data)
+            assert client.get(f"/v2/faults/blob/blobs/{digest}").body == data
+        client.close()

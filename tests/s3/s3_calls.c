@@ -42,6 +42,7 @@ struct call {
     struct program *program;
     struct slice path;
     struct slice body;
+    struct digest digest; /* of the body */
     struct done done;
     struct page *pages;
     struct arena arena;
@@ -131,9 +132,8 @@ static enum result put_pages(struct call *call, const uint8_t *sha256, unsigned 
 
 static enum result do_create_blob(struct call *call)
 {
-    struct digest digest;
-    digest_of(DIGEST_SHA256, call->body, &digest);
-    return put_pages(call, digest.bytes, STORAGE_PUT_CREATE_ONLY);
+    digest_of(DIGEST_SHA256, call->body, &call->digest);
+    return put_pages(call, call->digest.bytes, STORAGE_PUT_CREATE_ONLY);
 }
 
 static enum result do_put_wrong_digest(struct call *call)
