@@ -6,7 +6,8 @@
 # What the build needs.
 build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config
-    libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libhiredis-dev libexpat1-dev libs3-dev libssl-dev libjansson-dev libyaml-dev libcrypt-dev
+    libh2o-evloop-dev libnghttp2-dev libcurl4-openssl-dev libhiredis-dev libexpat1-dev libisal-dev libs3-dev libssl-dev
+    libjansson-dev libyaml-dev libcrypt-dev
 )
 
 # What a cluster on one machine is made of (deploy/local), and what starts it.

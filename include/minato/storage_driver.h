@@ -53,7 +53,7 @@ struct storage_part {
     uint32_t number; /* from 1 */
     uint64_t offset;
     uint64_t size;
-    char etag[STORAGE_ETAG_MAX + 1];
+    char etag[STORAGE_ETAG_MAX + 1]; /* the driver's own way to name it */
 };
 
 #define STORAGE_MULTIPART_ID_MAX 255

@@ -78,6 +78,8 @@ static void sign_fields(struct s3_call *call, struct slice path)
     add_field(call, &n, &request, own_name(call, "content-sha256"), request.payload_hash);
     if (keys->credentials.session_token.len > 0)
         add_field(call, &n, &request, own_name(call, "security-token"), keys->credentials.session_token);
+    if (call->checksum[0] != '\0')
+        add_field(call, &n, &request, SLICE(S3_CHECKSUM_FIELD), slice_from_cstr(call->checksum));
     add_encryption(call, &n, &request);
     add_given(call, &n, &request);
     fields[request.field_count++] = (struct sigv4_field){SLICE("host"), s3->host}; /* libcurl sends it */
@@ -119,12 +121,30 @@ static void build(struct s3_call *call)
 
 /* ---- attempts ---- */
 
-/* Amazon says "RequestTimeout" with 400 of a body that came too slowly. */
-static bool is_worth_repeating(const struct http_exchange *exchange)
+static bool has_code(const struct s3_call *call, struct slice code)
 {
-    unsigned status = exchange->status;
-    if (status == 400)
-        return slice_equal(s3_element(exchange->answer, "Code"), SLICE("RequestTimeout"));
+    return slice_equal(s3_element(call->exchange.answer, "Code"), code);
+}
+
+/* The bytes are not those of the digest that the caller gave. Any other 400 says nothing of them. */
+static bool is_digest_refused(const struct s3_call *call)
+{
+    return call->sha256 != NULL && (has_code(call, SLICE("XAmzContentSHA256Mismatch")) ||
+                                    has_code(call, SLICE("BadDigest")) || has_code(call, SLICE("InvalidDigest")));
+}
+
+/* It was we who summed them up. */
+static bool is_damaged_on_its_way(const struct s3_call *call)
+{
+    return (call->checksum[0] != '\0' && has_code(call, SLICE("BadDigest"))) ||
+           (call->sha256 == NULL && has_code(call, SLICE("XAmzContentSHA256Mismatch")));
+}
+
+static bool is_worth_repeating(const struct s3_call *call)
+{
+    unsigned status = call->exchange.status;
+    if (status == 400) /* Amazon says RequestTimeout of a body that came too slowly */
+        return is_damaged_on_its_way(call) || has_code(call, SLICE("RequestTimeout"));
     return status == 408 || status == 409 || status == 429 || status == 500 || status == 502 || status == 503 ||
            status == 504;
 }
@@ -198,7 +218,7 @@ static bool leaves_in_doubt(unsigned status)
 
 static bool may_repeat(struct s3_call *call, enum result r)
 {
-    bool is_refused = r == OK && is_worth_repeating(&call->exchange);
+    bool is_refused = r == OK && is_worth_repeating(call);
     bool is_in_doubt =
         (r == UNAVAILABLE && call->exchange.was_sent) || (r == OK && leaves_in_doubt(call->exchange.status));
     if (r != UNAVAILABLE && !is_refused)
@@ -295,6 +315,8 @@ enum result s3_result_of(const struct s3_call *call)
 {
     struct slice code = s3_element(call->exchange.answer, "Code");
     switch (call->exchange.status) {
+    case 400:
+        return is_worth_repeating(call) ? UNAVAILABLE : is_digest_refused(call) ? INVALID : IO;
     case 404:
         return NOT_FOUND;
     case 412:
@@ -306,7 +328,7 @@ enum result s3_result_of(const struct s3_call *call)
     case 507:
         return QUOTA;
     default:
-        return is_worth_repeating(&call->exchange) || call->exchange.status >= 500 ? UNAVAILABLE : IO;
+        return is_worth_repeating(call) || call->exchange.status >= 500 ? UNAVAILABLE : IO;
     }
 }
 

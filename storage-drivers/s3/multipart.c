@@ -1,17 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Objects in parts. A part is durable when the store has answered; a repeated complete is answered as the first.
+ *
+ * Where the store verifies checksums, they are announced when an upload begins, sent with each part, and listed at the
+ * end. All of an upload or nothing, whoever goes on with it: so its id says so, and the etag of a part has it behind.
+ *
+ *     id    "<the store's>", or "crc32c:<the store's>"
+ *     etag  "<the store's>", or "<the store's> <checksum>"
  */
 #include "s3_int.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define COMPLETE_BYTES_MAX (4u * 1024u * 1024u)
 
-static struct slice query_of(struct arena *arena, const struct storage_multipart *multipart)
+#define MARK "crc32c:"
+
+static bool has_checksums(const struct storage_multipart *multipart)
 {
-    return s3_query(arena, SLICE_EMPTY, "uploadId", slice_from_cstr(multipart->id));
+    return slice_has_prefix(slice_from_cstr(multipart->id), SLICE(MARK));
+}
+
+static struct slice add_id(struct arena *arena, struct slice query, const struct storage_multipart *multipart)
+{
+    struct slice id = slice_from_cstr(multipart->id);
+    return s3_query(arena, query, "uploadId", has_checksums(multipart) ? slice_from(id, strlen(MARK)) : id);
 }
 
 /* With an empty one a request would be about the whole object. */
@@ -24,6 +39,7 @@ static bool is_identified(const struct storage_multipart *multipart)
 
 struct begin_op {
     struct s3_call call;
+    struct slice mark;
     struct storage_multipart *ret_multipart;
 };
 
@@ -33,12 +49,11 @@ static void finish_begin(struct s3_call *call, enum result r)
     struct slice id = s3_element(call->exchange.answer, "UploadId");
     if (r == OK && call->exchange.status != 200)
         r = s3_result_of(call);
-    if (r == OK && (id.len == 0 || id.len > STORAGE_MULTIPART_ID_MAX))
+    if (r == OK && (id.len == 0 || op->mark.len + id.len > STORAGE_MULTIPART_ID_MAX))
         r = CORRUPT;
-    if (r == OK) {
-        memcpy(op->ret_multipart->id, id.ptr, id.len);
-        op->ret_multipart->id[id.len] = '\0';
-    }
+    if (r == OK)
+        (void)snprintf(op->ret_multipart->id, sizeof(op->ret_multipart->id), "%.*s%.*s", SLICE_ARG(op->mark),
+                       SLICE_ARG(id));
     s3_operation_end(call, r);
 }
 
@@ -49,6 +64,10 @@ enum result s3_multipart_begin(void *self, struct slice path, struct storage_mul
     op->call.query = SLICE("uploads=");
     op->call.is_encrypted_here = true;
     op->call.is_unrepeatable = true; /* each makes another upload */
+    if (op->call.s3->has_checksums) {
+        op->mark = SLICE(MARK);
+        op->call.fields[0] = "x-amz-checksum-algorithm: CRC32C";
+    }
     op->ret_multipart = ret_multipart;
     return s3_operation_start(&op->call);
 }
@@ -63,15 +82,15 @@ struct part_op {
 static void finish_part(struct s3_call *call, enum result r)
 {
     struct part_op *op = (struct part_op *)call;
-    struct slice etag;
+    struct slice etag = SLICE_EMPTY;
     if (r == OK && call->exchange.status != 200)
         r = s3_result_of(call);
-    if (r == OK && (!http_exchange_field(&call->exchange, SLICE("etag"), &etag) || etag.len > STORAGE_ETAG_MAX))
+    if (r == OK && (!http_exchange_field(&call->exchange, SLICE("etag"), &etag) ||
+                    etag.len + 1 + S3_CHECKSUM_TEXT > STORAGE_ETAG_MAX))
         r = CORRUPT;
-    if (r == OK) {
-        memcpy(op->part->etag, etag.ptr, etag.len);
-        op->part->etag[etag.len] = '\0';
-    }
+    if (r == OK)
+        (void)snprintf(op->part->etag, sizeof(op->part->etag), "%.*s%s%s", SLICE_ARG(etag),
+                       call->checksum[0] != '\0' ? " " : "", call->checksum);
     s3_operation_end(call, r);
 }
 
@@ -85,9 +104,11 @@ enum result s3_multipart_put(void *self, struct slice path, const struct storage
     op->call.finish = finish_part;
     op->call.pages = pages;
     op->call.is_long = true;
+    if (has_checksums(multipart))
+        s3_checksum(pages, op->call.checksum);
     op->part = part;
     struct slice query = s3_query(arena, SLICE_EMPTY, "partNumber", arena_format(arena, "%" PRIu32, part->number));
-    op->call.query = s3_query(arena, query, "uploadId", slice_from_cstr(multipart->id));
+    op->call.query = add_id(arena, query, multipart);
     return s3_operation_start(&op->call);
 }
 
@@ -184,9 +205,16 @@ static struct slice list_of_parts(struct arena *arena, const struct storage_part
     struct strbuf text;
     strbuf_init(&text, COMPLETE_BYTES_MAX);
     strbuf_append_cstr(&text, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    for (size_t i = 0; i < count; i++)
-        strbuf_append_format(&text, "<Part><PartNumber>%" PRIu32 "</PartNumber><ETag>%s</ETag></Part>", parts[i].number,
-                             parts[i].etag);
+    for (size_t i = 0; i < count; i++) {
+        struct slice etag = slice_from_cstr(parts[i].etag);
+        struct slice checksum;
+        bool has_checksum = slice_split(etag, ' ', &etag, &checksum);
+        strbuf_append_format(&text, "<Part><PartNumber>%" PRIu32 "</PartNumber><ETag>%.*s</ETag>", parts[i].number,
+                             SLICE_ARG(etag));
+        if (has_checksum)
+            strbuf_append_format(&text, "<ChecksumCRC32C>%.*s</ChecksumCRC32C>", SLICE_ARG(checksum));
+        strbuf_append_cstr(&text, "</Part>");
+    }
     strbuf_append_cstr(&text, "</CompleteMultipartUpload>");
     struct slice result = arena_copy(arena, strbuf_slice(&text));
     strbuf_done(&text);
@@ -202,7 +230,7 @@ enum result s3_multipart_complete(void *self, struct slice path, const struct st
         return NOT_FOUND;
     struct complete_op *op = s3_operation_new(sizeof(*op), self, "POST", path, done);
     op->call.finish = finish_complete;
-    op->call.query = query_of(&op->call.arena, multipart);
+    op->call.query = add_id(&op->call.arena, SLICE_EMPTY, multipart);
     op->call.body = list_of_parts(&op->call.arena, parts, part_count);
     op->call.is_long = true;
     op->call.is_unrepeatable = true;
@@ -226,6 +254,6 @@ enum result s3_multipart_abort(void *self, struct slice path, const struct stora
         return OK;
     struct s3_call *call = s3_operation_new(sizeof(*call), self, "DELETE", path, done);
     call->finish = finish_abort;
-    call->query = query_of(&call->arena, multipart);
+    call->query = add_id(&call->arena, SLICE_EMPTY, multipart);
     return s3_operation_start(call);
 }

@@ -206,22 +206,13 @@ static bool must_be_looked_at(const struct put_op *op, enum result r)
     return r == EXISTS && op->call.was_doubtful;
 }
 
-/* The bytes are not those of the digest that the caller gave. Any other 400 says nothing of them. */
-static bool is_digest_refused(const struct s3_call *call)
-{
-    struct slice code = s3_element(call->exchange.answer, "Code");
-    return call->sha256 != NULL && call->exchange.status == 400 &&
-           (slice_equal(code, SLICE("XAmzContentSHA256Mismatch")) || slice_equal(code, SLICE("BadDigest")) ||
-            slice_equal(code, SLICE("InvalidDigest")));
-}
-
 static void finish_put(struct s3_call *call, enum result r)
 {
     struct put_op *op = (struct put_op *)call;
     call->was_doubtful = call->was_doubtful || (r == UNAVAILABLE && call->exchange.was_sent) ||
                          (r == OK && call->exchange.status >= 500);
     if (r == OK && !IS_DONE(call->exchange.status))
-        r = call->exchange.status == 412 ? op->refused : is_digest_refused(call) ? INVALID : s3_result_of(call);
+        r = call->exchange.status == 412 ? op->refused : s3_result_of(call);
     if (must_be_looked_at(op, r))
         r = look_at(op, r);
     if (r != PENDING)
@@ -254,6 +245,8 @@ enum result s3_put_pages(void *self, struct slice path, const struct page *pages
     op->call.pages = pages;
     op->call.sha256 = sha256;
     op->call.is_long = true;
+    if (sha256 == NULL && op->call.s3->has_checksums)
+        s3_checksum(pages, op->call.checksum);
     return s3_operation_start(&op->call);
 }
 

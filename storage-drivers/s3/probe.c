@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #define WAIT_MS 100
+#define PROBE_BYTES "minato"
+#define PROBE_CHECKSUM "M3IHDw==" /* of these */
 
 struct probe {
     struct s3 *s3;
@@ -66,7 +68,7 @@ static unsigned ask(struct probe *probe, const char *method, const char *field, 
     call->fields[0] = field;
     call->query = query;
     if (strcmp(method, "PUT") == 0)
-        call->body = SLICE("minato");
+        call->body = SLICE(PROBE_BYTES);
     wait(probe, s3_operation_start(call));
     return probe->status;
 }
@@ -167,6 +169,15 @@ static void probe_swap(struct probe *probe)
     }
 }
 
+/* A store that does not know the field takes a wrong sum as well; one that refuses the field, a right one no more. */
+static void probe_checksums(struct probe *probe)
+{
+    if (probe->s3->is_google)
+        return;
+    probe->s3->has_checksums = ask(probe, "PUT", S3_CHECKSUM_FIELD ": AAAAAA==", SLICE_EMPTY) == 400 &&
+                               ask(probe, "PUT", S3_CHECKSUM_FIELD ": " PROBE_CHECKSUM, SLICE_EMPTY) == 200;
+}
+
 enum result s3_probe(struct s3 *s3, struct strbuf *ret_why)
 {
     struct probe probe = {.s3 = s3};
@@ -178,6 +189,8 @@ enum result s3_probe(struct s3 *s3, struct strbuf *ret_why)
     uuid_generate(uuid);
     probe.path = arena_format(&probe.arena, "minato/probe/%s", uuid);
     r = probe_create_only(&probe, ret_why);
+    if (r == OK)
+        probe_checksums(&probe);
     if (r == OK)
         r = probe_multipart(&probe, ret_why);
     if (r == OK)

@@ -6,6 +6,7 @@
 #define MINATO_S3_INT_H
 
 #include "breaker.h"
+#include "checksum.h"
 #include "credentials.h"
 #include "google_key.h"
 #include "minato/clock.h"
@@ -42,6 +43,7 @@ struct s3 {
     bool is_google;       /* signs as Google wants it, and creates under a generation of 0 */
     bool has_bare_etags;  /* wants If-Match without quotes */
     bool can_swap;
+    bool has_checksums; /* verifies a CRC32C that is sent along */
     uint64_t part_bytes;
     struct s3_times times;
     struct s3_breaker breaker;
@@ -53,15 +55,16 @@ struct s3_call {
     /* in */
     struct s3 *s3;
     const char *method;
-    struct slice path;        /* of the object: appended to the prefix; or: */
-    bool is_of_bucket;        /* the bucket itself */
-    struct slice query;       /* canonical; empty: none */
-    const char *fields[4];    /* "If-None-Match: *"; signed if they are the dialect's */
-    struct slice body;        /* signed with its hash */
-    const struct page *pages; /* signed with `sha256`, or not */
-    const uint8_t *sha256;    /* 32 bytes, or NULL */
-    bool is_encrypted_here;   /* a request that carries the KMS key */
-    bool is_unrepeatable;     /* never again once the store may have acted on it */
+    struct slice path;                   /* of the object: appended to the prefix; or: */
+    bool is_of_bucket;                   /* the bucket itself */
+    struct slice query;                  /* canonical; empty: none */
+    const char *fields[4];               /* "If-None-Match: *"; signed if they are the dialect's */
+    struct slice body;                   /* signed with its hash */
+    const struct page *pages;            /* signed with `sha256`, or not */
+    const uint8_t *sha256;               /* 32 bytes, or NULL */
+    char checksum[S3_CHECKSUM_TEXT + 1]; /* of `pages`; empty: none is sent */
+    bool is_encrypted_here;              /* a request that carries the KMS key */
+    bool is_unrepeatable;                /* never again once the store may have acted on it */
     bool is_stream;
     bool is_long;         /* see s3_times */
     uint64_t deadline_ms; /* by the monotonic clock; 0: a call's time from now on */

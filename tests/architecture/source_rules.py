@@ -18,6 +18,7 @@ THIRD_PARTIES = {
     r"\bcrypt_r\b|\bcrypt_rn\b|\bcrypt_ra\b|<crypt\.h>": r"src/access/",
     r"\bcurl_|CURL|curl/": r"src/outbound/",
     r"\bS3_[a-z]|\bS3Status|libs3\.h": r"storage-drivers/s3v2/",
+    r"\bcrc32_[a-z]|isa-l/": r"storage-drivers/s3/checksum\.c$",
     r"\bredis[A-Z]|hiredis": r"src/outbound/",
     r"\byaml_|<yaml\.h>": r"src/config/",
     r"\bcyaml_": r"src/config/",

@@ -15,7 +15,8 @@ def test_the_driver_keeps_the_contract(store, driver):
     program = minato.binary().parent / "tests" / f"registry_test_storage_{driver}"
     environment = minato.clean_environment(
         MINATO_TESTS_S3_ENDPOINT=store.endpoint, MINATO_TESTS_S3_BUCKET=store.bucket,
-        MINATO_TESTS_S3_ACCESS_KEY=store.access_key, MINATO_TESTS_S3_SECRET_KEY=store.secret_key)
+        MINATO_TESTS_S3_ACCESS_KEY=store.access_key, MINATO_TESTS_S3_SECRET_KEY=store.secret_key,
+        MINATO_TESTS_S3_NEEDS_ALL_PARTS="yes")
     done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=600)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-4000:]

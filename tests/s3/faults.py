@@ -161,7 +161,8 @@ def test_only_a_refused_digest_makes_bytes_invalid(faulty, calls, code):
     faulty.fail(answer(400, code), method="PUT")
     assert calls.one("create-blob", "faults/code", "bytes").result == "INVALID"
     faulty.fail(answer(400, code), method="PUT")
-    assert calls.one("put", "faults/code", "bytes").result == "IO"  # nobody had given a digest
+    # Nobody had given a digest: where it was our own sum, they were damaged on their way, and are sent again.
+    assert calls.one("put", "faults/code", "bytes").result == ("OK" if code == "XAmzContentSHA256Mismatch" else "IO")
 
 
 @pytest.mark.parametrize("code", ["", "InvalidArgument", "EntityTooLarge", "AuthorizationHeaderMalformed"])
