@@ -210,10 +210,11 @@ def test_what_may_happen_twice_is_sent_again(faulty, calls, operation, method, f
 
 
 @pytest.mark.parametrize("operation", ["begin", "swap", "put"])
-def test_what_the_store_refused_for_now_is_sent_again(faulty, calls, operation):
-    assert calls.one("put", "faults/refused", operation).result == "OK"
-    rule = faulty.fail(answer(503, "SlowDown"), method="POST" if operation == "begin" else "PUT", times=2)
-    assert calls.one(operation, "faults/refused", "new").result == "OK"
+def test_what_the_store_refused_for_now_is_sent_again(faulty, operation):
+    with S3Calls(faulty) as calls:
+        assert calls.one("put", "faults/refused", operation).result == "OK"
+        rule = faulty.fail(answer(503, "SlowDown"), method="POST" if operation == "begin" else "PUT", times=2)
+        assert calls.one(operation, "faults/refused", "new").result == "OK"
     assert rule.hits == 2
 
 
