@@ -6,12 +6,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
-for tool in cmake ninja wrk docker-registry strace htpasswd h2load curl openssl taskset setpriv python3; do
+for tool in cmake ninja wrk docker-registry strace htpasswd h2load curl openssl taskset setpriv python3 radosgw redis-server; do
     command -v "$tool" >/dev/null || missing+=("$tool")
 done
 if ((${#missing[@]})); then
     echo "run.sh: not installed: ${missing[*]}" >&2
-    echo "  apt-get install cmake ninja-build wrk docker-registry strace apache2-utils nghttp2-client curl openssl util-linux python3" >&2
+    echo "  apt-get install cmake ninja-build wrk docker-registry strace apache2-utils nghttp2-client curl openssl util-linux python3" \
+        "ceph-mon ceph-osd radosgw ceph-common redis-server" >&2
     exit 2
 fi
 

@@ -17,13 +17,15 @@ from measures import Bench
 from processes import LOAD_CORE, BenchError, Stage
 from protocols import PROTOCOL_MEASURES
 from results import Results, format_markdown, format_text
+from s3 import STORE_MEASURES
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FULL = {"rounds": 5, "seconds": 4, "upload_bytes": 2 << 30, "download_bytes": 1 << 30, "refused_bytes": 300 << 20,
-        "starts": 20, "idle_connections": 1000, "tags": 100_000, "attempts": 6, "many_uploads": 200}
+        "starts": 20, "idle_connections": 1000, "tags": 100_000, "attempts": 6, "many_uploads": 200,
+        "store_upload_bytes": 1 << 30}
 QUICK = {**FULL, "rounds": 2, "seconds": 1, "upload_bytes": 256 << 20, "download_bytes": 256 << 20, "starts": 5,
-         "tags": 10_000, "attempts": 1, "many_uploads": 40}
-MEASURES = {**BASIC_MEASURES, **PROTOCOL_MEASURES}
+         "tags": 10_000, "attempts": 1, "many_uploads": 40, "store_upload_bytes": 128 << 20}
+MEASURES = {**BASIC_MEASURES, **PROTOCOL_MEASURES, **STORE_MEASURES}
 
 
 def parse_arguments():
@@ -43,7 +45,7 @@ def parse_arguments():
 
 def find_tools(arguments):
     bench = os.path.join(ROOT, "build", "bench", "bench")
-    names = ("bare_h2o", "blob_load", "open_loop", "idle_connections", "start_time")
+    names = ("bare_h2o", "blob_load", "open_loop", "idle_connections", "start_time", "tag_rates", "relay")
     tools = SimpleNamespace(minato=arguments.minato, docker_registry=shutil.which("docker-registry"),
                             **{name: os.path.join(bench, name) for name in names})
     for path in vars(tools).values():
@@ -84,9 +86,12 @@ def write_outputs(arguments, results, about):
     print(*about, "", format_text(rows), "", sep="\n")
     if len(checks) > 1:
         print(format_text(checks))
+    for table in results.tables_made:
+        print("", format_text(table), sep="\n")
     if arguments.markdown:
         with open(arguments.markdown, "w", encoding="utf-8") as file:
-            file.write("\n\n".join(["  \n".join(about), format_markdown(checks), format_markdown(rows)]) + "\n")
+            tables = [format_markdown(table) for table in (checks, rows, *results.tables_made)]
+            file.write("\n\n".join(["  \n".join(about), *tables]) + "\n")
     if arguments.json:
         series = [{"measure": m, "quantity": q, "server": s, **entry}
                   for (m, q, s), entry in results.series.items()]

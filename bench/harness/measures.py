@@ -16,6 +16,7 @@ from servers import BareH2o, DockerRegistry, Minato
 MANIFEST_PATH = "/v2/bench/image/manifests/latest"
 PING = "GET /v2/"
 MANIFEST = "GET manifest by tag"
+TAGS = "tags/list?n=100 of many"
 
 
 # The share of one core that others may use while a sample is taken.
@@ -154,19 +155,23 @@ def request_rates(bench):
 # ---- blobs -----------------------------------------------------------------------------------------------------------
 
 
-def timed_upload(bench, kind, where, measure):
-    with kind(bench.stage, bench.tools, where) as server:
-        bench.upload(server, 1 << 20)
-        prepared = bench.prepare_upload(server, bench.options.upload_bytes)
-        before = server.cpu_seconds()
-        done = bench.finish_upload(*prepared)
-        spent = server.cpu_seconds() - before
-        peak = server.peak_rss_kib()
+def timed_upload(bench, server, measure, size, first=1 << 20):
+    """One PATCH, chunked, then an empty PUT, to a server that has had one of `first` bytes."""
+    bench.upload(server, first)
+    prepared = bench.prepare_upload(server, size)
+    before = server.cpu_seconds()
+    done = bench.finish_upload(*prepared)
+    spent = server.cpu_seconds() - before
     return [(measure, server.name, "throughput", "MB/s", done["bytes"] / done["seconds"] / 1e6),
             (measure, server.name, "server CPU", "s/GB", spent / done["bytes"] * 1e9),
             (measure, server.name, "final PUT", "s", done["put_seconds"]),
-            (measure, server.name, "peak RSS", "MB", peak * 1024 / 1e6),
+            (measure, server.name, "peak RSS", "MB", server.peak_rss_kib() * 1024 / 1e6),
             (measure, "client", "SHA-256 alone", "MB/s", done["bytes"] / done["hash_seconds"] / 1e6)]
+
+
+def timed_upload_to_folder(bench, kind, where, measure):
+    with kind(bench.stage, bench.tools, where) as server:
+        return timed_upload(bench, server, measure, bench.options.upload_bytes)
 
 
 def upload_tmpfs(bench):
@@ -174,7 +179,7 @@ def upload_tmpfs(bench):
     measure = "upload, tmpfs"
     for _ in bench.rounds(measure):
         for kind in (Minato, DockerRegistry):
-            bench.sample(lambda kind=kind: timed_upload(bench, kind, "tmpfs", measure))
+            bench.sample(lambda kind=kind: timed_upload_to_folder(bench, kind, "tmpfs", measure))
     bench.results.check_ratio("upload on tmpfs MB/s: minato / docker-registry", measure, "throughput",
                               ("minato", "docker-registry"), ">=", 2)
     bench.results.check("upload on tmpfs: peak RSS of minato", bench.results.samples(measure, "minato", "peak RSS"),
@@ -205,7 +210,7 @@ def timed_dd(bench, source, measure):
 
 def timed_upload_to_disk(bench, kind, measure):
     settle_disk()
-    return timed_upload(bench, kind, "disk", measure)
+    return timed_upload_to_folder(bench, kind, "disk", measure)
 
 
 def settle_disk():
@@ -412,15 +417,15 @@ def write_tags(root, count):
             file.write(content)
 
 
-def list_cold(bench, server, path):
+def list_cold(bench, server, path, measure):
     begun = time.monotonic()
     status, body = server.get(path)
     if status != 200 or len(json.loads(body)["tags"]) != 100:
         raise BenchError(f"{server.name} {path}: {status}")
-    return [("tags/list?n=100 of many", server.name, "cold", "ms", (time.monotonic() - begun) * 1000)]
+    return [(measure, server.name, "cold", "ms", (time.monotonic() - begun) * 1000)]
 
 
-def list_warm(bench, server, path):
+def list_warm(bench, server, path, measure):
     out = bench.stage.run(["wrk", "-t1", "-c4", "--latency", f"-d{bench.options.seconds}s",
                            f"http://127.0.0.1:{server.port}{path}"])
     if "Non-2xx" in out or "Socket errors" in out:
@@ -429,7 +434,7 @@ def list_warm(bench, server, path):
     values = []
     for percent in ("50", "99"):
         number, unit = re.search(rf"^\s+{percent}%\s+([0-9.]+)(us|ms|s)$", out, re.MULTILINE).groups()
-        values.append(("tags/list?n=100 of many", server.name, f"p{percent}", "ms", float(number) * units[unit]))
+        values.append((measure, server.name, f"p{percent}", "ms", float(number) * units[unit]))
     return values
 
 
@@ -441,10 +446,10 @@ def tags(bench):
         server = Minato(bench.stage, bench.tools)
         write_tags(server.root, count)
         with server:
-            bench.sample(lambda: list_cold(bench, server, path))
-            bench.sample(lambda: list_warm(bench, server, path))
+            bench.sample(lambda: list_cold(bench, server, path, TAGS))
+            bench.sample(lambda: list_warm(bench, server, path, TAGS))
     bench.results.check(f"tags/list?n=100 of {count:,} tags: p99 warm",
-                        bench.results.samples("tags/list?n=100 of many", "minato", "p99"), "<=", 10, " ms")
+                        bench.results.samples(TAGS, "minato", "p99"), "<=", 10, " ms")
 
 
 def put_manifests(bench, server, clients):

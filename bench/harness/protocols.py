@@ -140,30 +140,39 @@ def uploads_by_protocol(bench):
                                   target)
 
 
+def uploads_at_once(bench, server, source, count):
+    """`count` PATCHes of the file at once over TLS by one curl; the server's peak RSS in MB."""
+    lines = ["parallel", f"parallel-max = {min(count, 300)}", "parallel-immediate", "insecure", "silent", "show-error"]
+    for number in range(count):
+        lines += [*(["next"] if number > 0 else []), "request = PATCH", f'upload-file = "{source}"',
+                  'output = "/dev/null"', "http1.1", "insecure", 'write-out = "%{http_code}\\n"',
+                  f'url = "{url(server, "HTTP/1.1 over TLS", begin(server))}"']
+    config = os.path.join(server.scratch, "curl")
+    with open(config, "w", encoding="ascii") as file:
+        file.write("\n".join(lines) + "\n")
+    answers = bench.stage.run(["curl", "-Z", "--config", config]).split()
+    if answers.count("202") != count:
+        raise BenchError(f"{count - answers.count('202')} of {count} uploads failed")
+    return server.peak_rss_kib() * 1024 / 1e6
+
+
+def write_random(folder, size):
+    path = os.path.join(folder, "body")
+    with open(path, "wb") as file:
+        file.write(os.urandom(size))
+    return path
+
+
 def many_uploads(bench):
     """200 uploads at once over TLS: the server's peak RSS."""
-    count, size = bench.options.many_uploads, 8 << 20
-    source = os.path.join(bench.stage.folder("tmpfs"), "body")
-    with open(source, "wb") as file:
-        file.write(os.urandom(size))
+    measure, count, folder = "200 uploads over TLS", bench.options.many_uploads, bench.stage.folder("tmpfs")
+    source = write_random(folder, 8 << 20)
     for _ in bench.rounds("uploads at once over TLS"):
         with SecureMinato(bench.stage, bench.tools) as server:
-            lines = ["parallel", f"parallel-max = {min(count, 300)}", "parallel-immediate", "insecure", "silent",
-                     "show-error"]
-            for number in range(count):
-                lines += [*(["next"] if number > 0 else []), "request = PATCH", f'upload-file = "{source}"',
-                          'output = "/dev/null"', "http1.1", "insecure", 'write-out = "%{http_code}\\n"',
-                          f'url = "{url(server, "HTTP/1.1 over TLS", begin(server))}"']
-            config = os.path.join(server.scratch, "curl")
-            with open(config, "w", encoding="ascii") as file:
-                file.write("\n".join(lines) + "\n")
-            answers = bench.stage.run(["curl", "-Z", "--config", config]).split()
-            if answers.count("202") != count:
-                raise BenchError(f"{count - answers.count('202')} of {count} uploads failed")
-            bench.results.add("200 uploads over TLS", "minato", "peak RSS", "MB", server.peak_rss_kib() * 1024 / 1e6)
-    bench.stage.remove(os.path.dirname(source))
-    bench.results.check("200 uploads at once over TLS: peak RSS of minato", bench.results.samples(
-        "200 uploads over TLS", "minato", "peak RSS"), "<=", (64 + 64) * 1.048576, " MB")
+            bench.results.add(measure, "minato", "peak RSS", "MB", uploads_at_once(bench, server, source, count))
+    bench.stage.remove(folder)
+    bench.results.check("200 uploads at once over TLS: peak RSS of minato",
+                        bench.results.samples(measure, "minato", "peak RSS"), "<=", (64 + 64) * 1.048576, " MB")
 
 
 # ---- handshakes ----

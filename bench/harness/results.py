@@ -16,6 +16,7 @@ class Results:
     def __init__(self):
         self.series = {}  # (measure, quantity, server) -> {"unit", "samples"}
         self.checks = []
+        self.tables_made = []  # rows of text, the first their heading: what is no series
         self.taken = 0  # samples that others could have disturbed
         self.disturbed = 0
 
@@ -27,9 +28,9 @@ class Results:
         return self.series[(measure, quantity, server)]["samples"]
 
     def check(self, text, samples, relation, target, unit=""):
-        """`relation` is ">=" or "<="; the median is judged."""
+        """`relation` is ">=", "<=" or "=="; the median is judged."""
         middle = median(samples)
-        good = middle >= target if relation == ">=" else middle <= target
+        good = {">=": middle >= target, "<=": middle <= target, "==": middle == target}[relation]
         self.checks.append({"text": text, "median": middle, "min": min(samples), "max": max(samples),
                             "target": f"{relation} {significant(target)}{unit}", "unit": unit, "good": good})
 

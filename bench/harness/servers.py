@@ -134,6 +134,15 @@ class DockerRegistry(Server):
     """Debian's default configuration (in-memory blob descriptors, health check), one access log line a request."""
 
     name = "docker-registry"
+    health = """health:
+  storagedriver:
+    enabled: true
+    interval: 10s
+    threshold: 3
+"""
+
+    def storage(self):
+        return f"  filesystem:\n    rootdirectory: {self.root}"
 
     def command(self):
         config = os.path.join(self.scratch, "config.yml")
@@ -145,17 +154,11 @@ storage:
     blobdescriptor: inmemory
   delete:
     enabled: true
-  filesystem:
-    rootdirectory: %s
+%s
 http:
   addr: 127.0.0.1:%d
   secret: bench
-health:
-  storagedriver:
-    enabled: true
-    interval: 10s
-    threshold: 3
-""" % (self.root, self.port)
+%s""" % (self.storage(), self.port, self.health)
         if self.htpasswd:
             text += f"auth:\n  htpasswd:\n    realm: bench\n    path: {self.htpasswd}\n"
         with open(config, "w", encoding="ascii") as file:

@@ -4,7 +4,9 @@
     with Ceph() as store:
         store.endpoint, store.bucket, store.access_key, store.secret_key
 """
+import collections
 import hashlib
+import re
 import subprocess
 import tempfile
 import uuid
@@ -47,6 +49,10 @@ rgw gc obj min wait = 5
 rgw gc processor period = 5
 rgw gc processor max time = 5
 """
+
+# A line of the gateway's access log; `bytes` are those of the object's content or of the answer.
+Request = collections.namedtuple("Request", "method target status bytes agent")
+REQUEST = re.compile(r'beast: [^"]*"([A-Z]+) (\S+) HTTP/1\.[01]" (\d+) (\d+) \S+ (?:"([^"]*)"|-)')
 
 
 class Ceph:
@@ -127,6 +133,12 @@ class Ceph:
         return {**config, "http": {"secret": SECRET, **config.get("http", {})},
                 "storage": {**config.get("storage", {}), **section},
                 "redirect": {"enabled": False, **config.get("redirect", {})}}
+
+    def requests(self, after=0):
+        """What the gateway answered, all of it but the first `after`. A line is there a moment after its answer."""
+        log = (self.folder / "client.rgw.log").read_text(errors="replace")
+        return [Request(method, target, int(status), int(count), agent) for method, target, status, count, agent
+                in REQUEST.findall(log)][after:]
 
     def configuration(self):
         """The part of minato's configuration that names it."""

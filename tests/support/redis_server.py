@@ -81,13 +81,11 @@ class RedisServer:
 
     def info(self, section="everything"):
         """INFO as a dict of texts: info("stats")["total_reads_processed"]."""
-        lines = self.command("INFO", section).splitlines()
-        return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+        return parse_info(self.command("INFO", section))
 
     def command_calls(self):
         """How often each command ran, those of scripts too: {"get": 3}."""
-        return {name.removeprefix("cmdstat_"): int(dict(part.split("=", 1) for part in text.split(","))["calls"])
-                for name, text in self.info("commandstats").items()}
+        return command_calls(self.info("commandstats"))
 
     @property
     def url(self):
@@ -108,6 +106,38 @@ class RedisServer:
         self.kill()
         if self.home:
             self.home.cleanup()
+
+
+def parse_info(text):
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#"))
+
+
+def command_calls(info):
+    return {name.removeprefix("cmdstat_"): int(dict(part.split("=", 1) for part in text.split(","))["calls"])
+            for name, text in info.items() if name.startswith("cmdstat_")}
+
+
+class Traffic:
+    """What others ask of a Redis between two looks, over a connection that stays: what it asks itself is not counted."""
+
+    def __init__(self, redis):
+        self.connection = socket.create_connection(("127.0.0.1", redis.port), timeout=10)
+        self.resp = Resp(self.connection)
+        self.last = self._look()
+
+    def _look(self):
+        info = parse_info(self.resp.call("INFO", "everything"))
+        commands = sum(calls for name, calls in command_calls(info).items() if name not in ("info", "ping"))
+        return commands, int(info["total_reads_processed"])
+
+    def since_last(self):
+        """(commands, those of scripts too; reads: round trips, as long as one request at a time asks)."""
+        before, self.last = self.last, self._look()
+        return self.last[0] - before[0], self.last[1] - before[1] - 1
+
+    def close(self):
+        self.resp.lines.close()
+        self.connection.close()
 
 
 class Resp:
