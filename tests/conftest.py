@@ -9,9 +9,8 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent / name) for name in ("support", "architecture")]
 
-import ceph  # noqa: E402
 import minato  # noqa: E402
-import redis_server  # noqa: E402
+import shared_store  # noqa: E402
 
 collect_ignore = ["support"]
 RUN_ALL = bool(os.environ.get("MINATO_TESTS_ALL"))
@@ -31,26 +30,10 @@ def pytest_runtest_makereport(item, call):
                 report.longrepr.addsection("server log", value.log_tail(15))
 
 
-class BucketAndRedis:
-    """Where replicas keep what they are given, and what they share to find it."""
-
-    def __init__(self, store, redis):
-        self.store, self.redis = store, redis
-
-    def apply(self, config, data):
-        return self.redis.apply(self.store.apply(config, data))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def store_of_servers():
-    """With MINATO_TESTS_STORE=s3 all servers of the tests keep what they are given in a Ceph gateway, with Redis."""
-    if os.environ.get("MINATO_TESTS_STORE") != "s3":
+    with shared_store.from_environment():
         yield
-        return
-    with ceph.Ceph() as store, redis_server.RedisServer() as redis:
-        minato.STORE = BucketAndRedis(store, redis)
-        yield
-    minato.STORE = None
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from measures import list_cold, list_warm, request_rate, run_wrk, timed_upload
 from processes import SERVER_CORE, BenchError
 from protocols import uploads_at_once, write_random
 from servers import BareH2o
-from stores import IS_INDEX, Relay, SecureStoreMinato, Store, StoreDockerRegistry, StoreMinato, Traffic
+from stores import Relay, SecureStoreMinato, Store, StoreDockerRegistry, StoreMinato, Traffic
 
 UPLOAD = "upload, S3"
 FIRST_UPLOAD = 40 << 20  # in parts, so that the store has made what it makes for the first of a kind
@@ -158,11 +158,9 @@ def rate_on_store(bench, measure, path_of, status, target):
         round_trips, requests = reads_of_the_index(bench, store, minato, paths[minato], status)
     results.add(measure, "minato", "round trips to Redis", "/req", round_trips)
     results.add(measure, "minato", "requests to S3", "/req", requests)
-    if IS_INDEX:
-        results.check_ratio(f"{measure}, req/s: minato / bare libh2o", measure, "rate", ("minato", "bare libh2o"), ">=",
-                            target)
-        results.check(f"{measure}: round trips to Redis", [round_trips], "==", 1)
-        results.check(f"{measure}: requests to S3", [requests], "==", 0)
+    results.check_ratio(f"{measure}, req/s: minato / bare libh2o", measure, "rate", ("minato", "bare libh2o"), ">=", target)
+    results.check(f"{measure}: round trips to Redis", [round_trips], "==", 1)
+    results.check(f"{measure}: requests to S3", [requests], "==", 0)
 
 
 def redirect_rate(bench):
@@ -232,11 +230,9 @@ def many_tags(bench):
             with StoreMinato(bench.stage, bench.tools, store) as server:
                 bench.sample(lambda server=server: list_cold(bench, server, path, TAGS))
                 bench.sample(lambda server=server: list_warm(bench, server, path, TAGS))
-                if IS_INDEX:
-                    bench.sample(lambda server=server: rate_around_a_wipe(bench, store, server, count))
-    if IS_INDEX:
-        bench.results.check(f"tags/list?n=100 of {count:,} tags on S3: p99 warm", bench.results.samples(
-            TAGS, "minato", "p99"), "<=", 10, " ms")
+                bench.sample(lambda server=server: rate_around_a_wipe(bench, store, server, count))
+    bench.results.check(f"tags/list?n=100 of {count:,} tags on S3: p99 warm", bench.results.samples(TAGS, "minato", "p99"),
+                        "<=", 10, " ms")
 
 
 STORE_MEASURES = {

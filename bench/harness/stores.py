@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import minato  # noqa: E402
 from ceph import Ceph  # noqa: E402
-from redis_server import IS_INDEX, RedisServer, Traffic  # noqa: E402, F401
+from redis_server import RedisServer, Traffic  # noqa: E402, F401
 
 
 class Store:

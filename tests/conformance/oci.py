@@ -9,10 +9,13 @@
     oci.py FOLDER     FOLDER/conformance-<run>.xml: each conformance test as a JUnit case, for tests/support/tally.py;
                       FOLDER/conformance-<run>/: what the program wrote; report.html shows every request and reply
 
+With MINATO_TESTS_STORE=s3 on a bucket and Redis (tests/support/shared_store.py); the runs are then called <run>-s3.
+
 What the program calls skipped or disabled is a failure here: every option is on, so the registry does not support it.
 Its summary by API is not used: there a pass hides what was skipped before it.
 """
 import collections
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +29,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 import go_tools  # noqa: E402
 import images  # noqa: E402
 import minato  # noqa: E402
+import shared_store  # noqa: E402
 
 APIS = """PING PULL PUSH BLOBS_ATOMIC BLOBS_DELETE BLOBS_DIGEST_HEADER BLOBS_MOUNT_ANONYMOUS BLOBS_UPLOAD_CANCEL
     MANIFESTS_ATOMIC MANIFESTS_DELETE MANIFESTS_DIGEST_HEADER MANIFESTS_TAG_PARAM TAGS_ATOMIC TAGS_DELETE TAGS_LIST
@@ -143,7 +147,9 @@ def conform(name, run, program, folder):
 def main(folder):
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    report = Report("program")
+    store = os.environ.get("MINATO_TESTS_STORE")
+    suffix = f"-{store}" if store else ""
+    report = Report(f"program{suffix}")
     program = None
     try:
         why = go_tools.missing("conformance")
@@ -157,8 +163,9 @@ def main(folder):
         report.write(folder)
         print(f"not run: {why or 'the program does not build'}")
         return
-    for name, run in RUNS.items():
-        conform(name, run, program, folder)
+    with shared_store.from_environment():
+        for name, run in RUNS.items():
+            conform(name + suffix, run, program, folder)
 
 
 if __name__ == "__main__":
