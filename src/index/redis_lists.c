@@ -14,6 +14,7 @@
 #define PIECE_MEMBERS 1000u
 #define PIECE_BYTES ((size_t)256 * 1024)
 #define LIST_KEYS 5u
+#define EMPTY_MS 300000u /* how long a list without members is known */
 
 static const char letters[] = {[INDEX_LIST_TAGS] = 'T', [INDEX_LIST_REPOSITORIES] = 'R', [INDEX_LIST_REFERRERS] = 'F'};
 
@@ -226,7 +227,7 @@ static bool send_install(struct list_fill_call *op, struct redis_link *link)
     struct redis_index *index = op->call.index;
     struct list_keys keys;
     struct redis_name fresh, lease;
-    struct redis_number life, count, ttl;
+    struct redis_number life, count, ttl, empty;
     list_keys(index, link, &op->key, &keys);
     shadow_key(index, link, &op->key, op->lease, &keys.keys[LIST_KEYS]);
     keys.slices[LIST_KEYS] = redis_key_slice(&keys.keys[LIST_KEYS]);
@@ -235,8 +236,9 @@ static bool send_install(struct list_fill_call *op, struct redis_link *link)
         link, &op->call.command, REDIS_LIST_INSTALL, keys.slices, LIST_KEYS + 1,
         (struct slice[]){index_int_redis_name(index_int_redis_new_name(), &fresh),
                          index_int_redis_number(INDEX_WRITE_MAX_MS, &life), index_int_redis_name(op->lease, &lease),
-                         index_int_redis_number(op->count, &count), index_int_redis_number(index->ttl_ms, &ttl)},
-        5);
+                         index_int_redis_number(op->count, &count), index_int_redis_number(index->ttl_ms, &ttl),
+                         index_int_redis_number(EMPTY_MS, &empty)},
+        6);
 }
 
 static bool send_next(struct list_fill_call *op, struct redis_link *link)

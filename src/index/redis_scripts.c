@@ -132,7 +132,9 @@ static const char list_piece[] = "local words = {}\n"
                                  "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
                                  "return {1}\n";
 
-/* KEYS: 6 what the reader of the store put there. ARGV: 3 lease, 4 number of members, 5 how long it may be known. */
+/* An empty list is known for a shorter time: anybody may ask for lists of what is not there.
+ * KEYS: 6 what the reader of the store put there. ARGV: 3 lease, 4 number of members, 5 how long it may be known, 6 and
+ * how long if it is empty. */
 static const char list_install[] =
     LIST "local known = redis.call('HMGET', state, 'g', 'j')\n"
          "local since = redis.call('LRANGE', changes, 0, -1)\n"
