@@ -499,6 +499,7 @@ static int set_up(void **state)
     if (loop_new(0, PAGE_BYTES, &s->loop) != OK || pool_new(2, 1, &s->pool) != OK)
         abort();
     arena_init(&s->arena);
+    s->subject = subject;
     subject->open(subject->data, s->loop, s->pool, s->replicas);
     *state = s;
     return 0;
@@ -549,6 +550,13 @@ int index_suite_run(const struct index_subject *the_subject)
         INDEX_TEST(index_suite_values_in_random_order),
         INDEX_TEST(index_suite_lists_in_random_order),
     };
+    static const struct CMUnitTest with_losses[] = {
+        INDEX_TEST(index_suite_values_that_are_lost),
+        INDEX_TEST(index_suite_lists_that_are_lost),
+    };
     subject = the_subject;
-    return cmocka_run_group_tests_name(subject->name, tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name(subject->name, tests, NULL, NULL);
+    if (subject->lose_a_key != NULL)
+        failed += cmocka_run_group_tests_name(subject->name, with_losses, NULL, NULL);
+    return failed;
 }

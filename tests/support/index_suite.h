@@ -14,6 +14,8 @@ struct index_subject {
      * gives the same twice. */
     void (*open)(void *data, struct loop *loop, struct pool *pool, struct index *ret_replicas[2]);
     void (*close)(void *data, struct index *replicas[2]);
+    /* Forgets one thing of all that the index keeps, as a server does that runs out of memory. NULL: it does not. */
+    void (*lose_a_key)(void *data, uint64_t roll);
     bool is_shared; /* by processes: then one of them at a time fills a list */
 };
 

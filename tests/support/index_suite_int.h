@@ -16,6 +16,7 @@
 #include "index_suite.h"
 
 struct suite {
+    const struct index_subject *subject;
     struct loop *loop;
     struct pool *pool;
     struct index *replicas[2];
@@ -27,5 +28,8 @@ struct index_key index_suite_key(enum index_kind kind, const char *repo, const c
 /* Readers, fillers and writers take steps in a random order; whatever is known must be true. */
 void index_suite_values_in_random_order(void **state);
 void index_suite_lists_in_random_order(void **state);
+/* The same while the index loses keys. */
+void index_suite_values_that_are_lost(void **state);
+void index_suite_lists_that_are_lost(void **state);
 
 #endif

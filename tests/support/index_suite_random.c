@@ -109,16 +109,35 @@ static bool is_anybody_writing(const struct value_world *w)
     return false;
 }
 
-void index_suite_values_in_random_order(void **state)
+static void lose_sometimes(struct suite *s, struct dice *dice)
 {
-    struct value_world w = {.suite = *state, .dice = {SEED}, .version = 1, .acked = 1};
+    if (dice_chance(dice, 2))
+        s->subject->lose_a_key(s->subject->data, dice_roll(dice));
+}
+
+static void values_in_random_order(struct suite *s, bool has_losses)
+{
+    struct value_world w = {.suite = s, .dice = {SEED}, .version = 1, .acked = 1};
     w.key = index_suite_key(INDEX_TAG, "library/debian", "latest");
-    for (unsigned round = 0; round < ROUNDS; round++)
+    for (unsigned round = 0; round < ROUNDS; round++) {
         if (dice_chance(&w.dice, is_anybody_writing(&w) ? 70 : 96))
             step_value_reader(&w, &w.readers[dice_below(&w.dice, READERS)]);
         else
             step_value_writer(&w, &w.writers[dice_below(&w.dice, WRITERS)]);
+        if (has_losses)
+            lose_sometimes(s, &w.dice);
+    }
     assert_true(w.hits > ROUNDS / 100); /* else nothing was tried */
+}
+
+void index_suite_values_in_random_order(void **state)
+{
+    values_in_random_order(*state, false);
+}
+
+void index_suite_values_that_are_lost(void **state)
+{
+    values_in_random_order(*state, true);
 }
 
 /* ---- lists: a member is absent (0) or has a version as its data ---- */
@@ -263,14 +282,27 @@ static void step_list_writer(struct list_world *w, struct list_writer *writer)
     }
 }
 
-void index_suite_lists_in_random_order(void **state)
+static void lists_in_random_order(struct suite *s, bool has_losses)
 {
-    struct list_world w = {.suite = *state, .dice = {SEED}};
+    struct list_world w = {.suite = s, .dice = {SEED}};
     w.key = (struct index_list_key){INDEX_LIST_REFERRERS, {SLICE("library/debian")}, SLICE("subject")};
-    for (unsigned round = 0; round < ROUNDS; round++)
+    for (unsigned round = 0; round < ROUNDS; round++) {
         if (dice_chance(&w.dice, 70))
             step_list_reader(&w, &w.readers[dice_below(&w.dice, READERS)]);
         else
             step_list_writer(&w, &w.writers[dice_below(&w.dice, WRITERS)]);
+        if (has_losses)
+            lose_sometimes(s, &w.dice);
+    }
     assert_true(w.hits > ROUNDS / 20); /* else nothing was tried */
+}
+
+void index_suite_lists_in_random_order(void **state)
+{
+    lists_in_random_order(*state, false);
+}
+
+void index_suite_lists_that_are_lost(void **state)
+{
+    lists_in_random_order(*state, true);
 }
