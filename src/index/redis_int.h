@@ -118,8 +118,10 @@ struct slice index_int_redis_number(uint64_t value, struct redis_number *number)
 
 void index_int_drops_init(struct redis_drops *drops);
 void index_int_drops_done(struct redis_drops *drops);
-/* After a begin or an end of which nobody knows whether Redis has it: before the write is made or told of. */
+/* After a begin or an end of a value of which nobody knows whether Redis has it: before the write is made or told of.
+ * `ended` 0: a begin. */
 void index_int_drop_value(struct redis_index *index, const struct index_key *key, index_write ended);
+/* The same for a list's end; a begin is made up for by its end. */
 void index_int_drop_list(struct redis_index *index, const struct index_list_key *key);
 /* Sends what this connection was not sent yet. */
 void index_int_drops_send(struct redis_index *index, struct redis_link *link);

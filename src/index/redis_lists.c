@@ -306,29 +306,19 @@ enum result index_int_redis_list_give_back(struct index *base, const struct inde
 
 /* ---- writing ---- */
 
-struct list_write_call {
+struct list_begin_call {
     struct redis_call call;
-    struct index_list_key key;
-    struct slice member;
-    index_write ended; /* 0: it begins */
+    index_write *ret_write;
 };
 
-static void on_written(struct redis_command *command, const struct redis_reply *reply)
+/* What nobody confirmed may yet be done, at any time: the write gets another name, which nothing knows, so that its end
+ * forgets the list. */
+static void on_begun(struct redis_command *command, const struct redis_reply *reply)
 {
-    struct list_write_call *op = (struct list_write_call *)(void *)command;
+    struct list_begin_call *op = (struct list_begin_call *)(void *)command;
     if (reply == NULL)
-        index_int_drop_list(op->call.index, &op->key);
+        *op->ret_write = index_int_redis_new_name();
     index_int_redis_call_end(&op->call, OK);
-}
-
-static struct list_write_call *write_new(struct redis_index *index, const struct index_list_key *key,
-                                         struct slice member, index_write ended, struct done done)
-{
-    struct list_write_call *op = index_int_redis_call_new(sizeof(*op), index, done, on_written);
-    op->key = *key;
-    op->member = member;
-    op->ended = ended;
-    return op;
 }
 
 enum result index_int_redis_list_begin(struct index *base, const struct index_list_key *key, struct slice member,
@@ -339,15 +329,29 @@ enum result index_int_redis_list_begin(struct index *base, const struct index_li
         return INVALID;
     *ret_write = index_int_redis_new_name();
     struct redis_link *link = index_int_redis_link(index, done.loop, key->repo);
-    struct list_write_call *op = write_new(index, key, member, 0, done);
+    struct list_begin_call *op = index_int_redis_call_new(sizeof(*op), index, done, on_begun);
     struct redis_name name;
     struct redis_number life;
+    op->ret_write = ret_write;
     struct slice given[] = {index_int_redis_name(*ret_write, &name), member,
                             index_int_redis_number(index->ttl_ms + 2 * INDEX_WRITE_MAX_MS, &life)};
     bool is_sent = link != NULL && run(index, link, &op->call.command, REDIS_LIST_BEGIN, key, given, 3);
-    if (!is_sent)
-        index_int_drop_list(index, key);
     return index_int_redis_sent(is_sent, op, OK);
+}
+
+struct list_end_call {
+    struct redis_call call;
+    struct index_list_key key;
+    struct slice member;
+    index_write ended;
+};
+
+static void on_ended(struct redis_command *command, const struct redis_reply *reply)
+{
+    struct list_end_call *op = (struct list_end_call *)(void *)command;
+    if (reply == NULL)
+        index_int_drop_list(op->call.index, &op->key);
+    index_int_redis_call_end(&op->call, OK);
 }
 
 static struct slice outcome_text(enum index_list_outcome outcome)
@@ -373,14 +377,14 @@ bool index_int_redis_send_forget(struct redis_index *index, struct redis_link *l
                            (struct slice[]){SLICE("UNLINK"), keys.slices[0], keys.slices[1], keys.slices[2]}, 4);
 }
 
-static bool send_end(const struct list_write_call *op, struct redis_link *link, enum index_list_outcome outcome,
-                     struct slice data, struct redis_command *command)
+static bool send_end(struct list_end_call *op, struct redis_link *link, enum index_list_outcome outcome,
+                     struct slice data)
 {
     struct redis_name name;
     struct redis_number changes;
     struct slice given[] = {index_int_redis_name(op->ended, &name), op->member, outcome_text(outcome), data,
                             index_int_redis_number(CHANGES_MAX, &changes)};
-    return run(op->call.index, link, command, REDIS_LIST_END, &op->key, given, 5);
+    return run(op->call.index, link, &op->call.command, REDIS_LIST_END, &op->key, given, 5);
 }
 
 enum result index_int_redis_list_end(struct index *base, const struct index_list_key *key, struct slice member,
@@ -391,8 +395,11 @@ enum result index_int_redis_list_end(struct index *base, const struct index_list
     if (member.len > REPO_NAME_MAX)
         return INVALID;
     struct redis_link *link = index_int_redis_link(index, done.loop, key->repo);
-    struct list_write_call *op = write_new(index, key, member, write, done);
-    bool is_sent = link != NULL && send_end(op, link, outcome, data, &op->call.command);
+    struct list_end_call *op = index_int_redis_call_new(sizeof(*op), index, done, on_ended);
+    op->key = *key;
+    op->member = member;
+    op->ended = write;
+    bool is_sent = link != NULL && send_end(op, link, outcome, data);
     if (!is_sent)
         index_int_drop_list(index, key);
     return index_int_redis_sent(is_sent, op, OK);

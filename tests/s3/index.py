@@ -3,13 +3,16 @@
 import re
 import subprocess
 
+import pytest
+
 import minato
 
 
-def test_the_index_keeps_the_contract(redis):
-    program = minato.binary().parent / "tests" / "registry_test_index_redis"
-    done = subprocess.run([program], env=minato.clean_environment(MINATO_TESTS_REDIS_URL=redis.url),
+@pytest.mark.parametrize("program, tests_min", [("index_redis", 29), ("index_redis_keys", 1)])
+def test_the_index_keeps_the_contract(redis, program, tests_min):
+    path = minato.binary().parent / "tests" / f"registry_test_{program}"
+    done = subprocess.run([path], env=minato.clean_environment(MINATO_TESTS_REDIS_URL=redis.url),
                           capture_output=True, text=True, timeout=300)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-4000:]
-    assert sum(map(int, re.findall(r"\[  PASSED  \] (\d+) test", output))) >= 29
+    assert sum(map(int, re.findall(r"\[  PASSED  \] (\d+) test", output))) >= tests_min

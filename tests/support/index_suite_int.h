@@ -23,7 +23,13 @@ struct suite {
     struct arena arena;
 };
 
-struct index_key index_suite_key(enum index_kind kind, const char *repo, const char *name);
+static inline struct index_key index_suite_key(enum index_kind kind, const char *repo, const char *name)
+{
+    return (struct index_key){kind, {slice_from_cstr(repo)}, slice_from_cstr(name)};
+}
+
+struct suite *index_suite_open(const struct index_subject *subject);
+void index_suite_close(struct suite *s);
 
 /* Readers, fillers and writers take steps in a random order; whatever is known must be true. */
 void index_suite_values_in_random_order(void **state);

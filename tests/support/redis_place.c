@@ -144,8 +144,7 @@ const char *redis_place_ask(struct redis_place *place, const char *const *words)
     return text;
 }
 
-/* Those that end so, one a line. */
-static struct slice keys_of_the_store(struct redis_place *place, const char *end)
+struct slice redis_place_keys(struct redis_place *place, const char *end)
 {
     char pattern[128];
     (void)snprintf(pattern, sizeof(pattern), "minato:%s:*%s", place->store, end);
@@ -155,7 +154,7 @@ static struct slice keys_of_the_store(struct redis_place *place, const char *end
 const char *redis_place_key(struct redis_place *place, const char *end)
 {
     struct slice key, rest;
-    if (!slice_split(keys_of_the_store(place, end), '\n', &key, &rest) || rest.len > 0)
+    if (!slice_split(redis_place_keys(place, end), '\n', &key, &rest) || rest.len > 0)
         fail("not one key has that name");
     return arena_cstr(&place->arena, key);
 }
@@ -163,7 +162,7 @@ const char *redis_place_key(struct redis_place *place, const char *end)
 void redis_place_lose_a_key(void *data, uint64_t roll)
 {
     struct redis_place *place = data;
-    struct slice keys = keys_of_the_store(place, ""), key = SLICE_EMPTY;
+    struct slice keys = redis_place_keys(place, ""), key = SLICE_EMPTY;
     uint64_t count = 0;
     for (size_t i = 0; i < keys.len; i++)
         count += keys.ptr[i] == '\n' ? 1 : 0;
@@ -190,7 +189,7 @@ void redis_place_open(void *data, struct loop *loop, struct pool *pool, struct i
 
 static void check_times_to_live(struct redis_place *place)
 {
-    struct slice keys = keys_of_the_store(place, ""), key;
+    struct slice keys = redis_place_keys(place, ""), key;
     while (slice_split(keys, '\n', &key, &keys))
         if (strcmp(REDIS_PLACE_ASK(place, "PTTL", arena_cstr(&place->arena, key)), "-1") == 0)
             fail(arena_cstr(&place->arena, key));

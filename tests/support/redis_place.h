@@ -33,7 +33,9 @@ void redis_place_wait(struct redis_place *place, struct index *index);
  * place is closed. */
 const char *redis_place_ask(struct redis_place *place, const char *const *words);
 #define REDIS_PLACE_ASK(place, ...) redis_place_ask((place), (const char *const[]){__VA_ARGS__, NULL})
-/* The one key of the store whose name ends so. */
+/* The keys of the store whose names end so, one a line. */
+struct slice redis_place_keys(struct redis_place *place, const char *end);
+/* The only one. */
 const char *redis_place_key(struct redis_place *place, const char *end);
 /* Removes a key of the store, as an eviction does. */
 void redis_place_lose_a_key(void *place, uint64_t roll);
