@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The index's lease protocol on one key (DESIGN.md, "The index and its coherence"): two replicas, each with a writer and
- * a reader, over one store and one Redis that evicts, restarts or fails over to an older state, and loses connections.
+ * The index's lease protocol on one value (DESIGN.md, "The index and its coherence"; src/index/redis*.c): two processes,
+ * each with a writer and a reader, over one store and one Redis that evicts, restarts or fails over to an older state.
+ * Process 0 loses its connections: it has two loops with one each, its writer at the first and its reader at the
+ * second, and one list of drops for both.
  *
  * The store's value is a version: each PUT that arrives makes the next one. Every guard of the protocol is a macro; with
- * -DG_X=0 it is taken out, and guards.py shows that spin then finds a violation.
+ * -DG_X=0 it is taken out, and protocol.py shows that spin then finds a violation.
  *
- * The design's FILL also asks that there is no writer. The protocol holds without that: a lease is older than no BEGIN.
+ * FILL looks at no writer: a lease is older than no BEGIN. Nor does a hit: there is no value while somebody writes.
  *
  *   acked      no reader may get an older version (invariant 8)
- *   own[p]     as acked, for the readers of replica p: written while p could not tell Redis so; what other replicas
- *              answer is bounded by the time-to-live until p has told it
- *   settled    as acked, for a PUT of unknown outcome that arrived late: binds when its writer's entry in `w` is gone
+ *   own        as acked, for the readers of process 0: written while it could not tell Redis so; what others answer is
+ *              bounded by the time-to-live until it has told it
+ *   settled    as acked, for a PUT of unknown outcome that arrived late: binds when its writer's entry in `w` is gone;
+ *              if its BEGIN was not confirmed, when its process next says anything to Redis
  */
 
 #ifndef G_BEGIN_V
@@ -22,6 +25,9 @@
 #endif
 #ifndef G_BEGIN_W
 #define G_BEGIN_W 1 /* BEGIN adds the writer */
+#endif
+#ifndef G_BEGIN_LOST
+#define G_BEGIN_LOST 1 /* a BEGIN that is not confirmed puts the key on the list of drops: an END need not follow */
 #endif
 #ifndef G_END_V
 #define G_END_V 1 /* END deletes the value */
@@ -57,17 +63,17 @@
 #define G_NAMESPACE 1 /* another life of Redis is another namespace, and cold */
 #endif
 #ifndef G_DROP
-#define G_DROP 1 /* the list of drops: its keys are deleted after a reconnect */
+#define G_DROP 1 /* the list of drops: its keys are deleted */
 #endif
 #ifndef G_DROP_G
 #define G_DROP_G 1 /* their leases too */
 #endif
 #ifndef G_DROP_FIRST
-#define G_DROP_FIRST 1 /* before any read */
+#define G_DROP_FIRST 1 /* before anything else that a new connection is told */
 #endif
-
-/* Three reads find what four find, in a third of the states. */
-#define READS(p) (2 - (p))
+#ifndef G_DROP_EVERY
+#define G_DROP_EVERY 1 /* and before whatever the connections of the other loops are told next */
+#endif
 
 byte store = 1;
 byte deleted = 0; /* the version that is a delete */
@@ -77,9 +83,11 @@ byte v = 0;
 byte g = 0;
 bool w[2];
 
-/* the replicas */
-bool connected[2] = true;
-bool must_drop[2];
+/* process 0 */
+bool is_connected[2] = true; /* its writer's loop, its reader's */
+bool has_drop = false;
+bool drops_writer = false; /* which has ended: its entry in `w` is deleted as well */
+bool is_untold = false;    /* its BEGIN was not confirmed, and nothing was said to Redis since */
 
 /* the writers */
 bool is_tracked[2]; /* its entry in `w` was made, and lost to nothing but END or its deadline */
@@ -87,12 +95,8 @@ bool is_decided[2]; /* its PUT has arrived, or never will */
 byte version[2];    /* of its PUT, once arrived with unknown outcome */
 
 byte acked = 1;
-byte own[2] = 1;
+byte own = 1;
 byte settled = 1;
-
-#if !G_NAMESPACE
-byte old_v = 0;
-#endif
 
 inline raise(what, to)
 {
@@ -120,6 +124,27 @@ inline forget_all()
     w[1] = false
 }
 
+/* Process 0 says something to Redis. */
+inline speak()
+{
+    if
+    :: is_untold && version[0] > 0 -> raise(settled, version[0])
+    :: else
+    fi;
+    is_untold = false
+}
+
+inline tell_drop()
+{
+    v = 0;
+    if :: G_DROP_G -> g = 0 :: else fi;
+    if :: drops_writer -> w[0] = false :: else fi;
+    raise(acked, own);
+    has_drop = false;
+    drops_writer = false;
+    speak()
+}
+
 inline begin_write(i)
 {
     if :: G_BEGIN_V -> v = 0 :: else fi;
@@ -140,6 +165,10 @@ inline put(i)
     if :: i == 1 -> deleted = store :: else fi
 }
 
+/* Every connection is told the drops before anything else. */
+#define MUST_TELL           (has_drop && G_DROP && G_DROP_FIRST && G_DROP_EVERY)
+#define CAN_USE(p, its_loop) (p == 1 || (is_connected[its_loop] && !MUST_TELL))
+
 /* Writer 1 deletes. */
 proctype Writer(byte i)
 {
@@ -148,13 +177,15 @@ proctype Writer(byte i)
 
     atomic {
         if
-        :: connected[i] -> begin_write(i); is_begun = true; is_tracked[i] = true
-        :: connected[i] -> begin_write(i); connected[i] = false; must_drop[i] = true /* done, and its answer was lost */
-        :: connected[i] -> connected[i] = false; must_drop[i] = true
-        :: !connected[i] -> must_drop[i] = true
+        :: CAN_USE(i, 0) -> begin_write(i); is_begun = true; is_tracked[i] = true
+        :: i == 0 && CAN_USE(i, 0) -> begin_write(i); is_connected[0] = false /* done, and its answer was lost */
+        :: i == 0 -> is_connected[0] = false
+        fi;
+        if
+        :: !is_begun -> is_untold = true; has_drop = G_BEGIN_LOST
+        :: else
         fi
     }
-
     if
     :: atomic { put(i); mine = store; is_decided[i] = true }
     :: goto unknown
@@ -165,25 +196,30 @@ proctype Writer(byte i)
     fi;
     atomic {
         if
-        :: connected[i] ->
+        :: CAN_USE(i, 0) ->
             if
             :: is_begun || G_END_UNBEGUN -> end_write(i)
             :: else
             fi;
             raise(acked, mine)
-        :: !connected[i] ->
-            if :: G_END_LOST || !is_begun -> must_drop[i] = true :: else fi;
-            raise(own[i], mine)
-        fi
+        :: i == 0 ->
+            is_connected[0] = false;
+            if :: G_END_LOST -> has_drop = true; drops_writer = true :: else fi;
+            raise(own, mine)
+        fi;
+        if :: i == 0 -> is_untold = false :: else fi;
+        mine = 0;
+        is_begun = false
     }
     goto over;
 
 unknown:
     atomic {
         if
-        :: !G_UNKNOWN && connected[i] -> end_write(i)
+        :: !G_UNKNOWN && CAN_USE(i, 0) -> end_write(i)
         :: else
-        fi
+        fi;
+        is_begun = false
     }
     atomic {
         if
@@ -197,106 +233,81 @@ over:
     skip
 }
 
+/* Misses once, and fills. A FILL may be done long after its connection was lost. */
 proctype Reader(byte p)
 {
-    byte need, got, lease, n = 0;
+    byte got = 0;
+    byte lease = 0;
 
-    do
-    :: n < READS(p) ->
-        n++;
-        atomic {
-            /* Without Redis a reader asks the store, which is never wrong: nothing to see. */
-            connected[p];
-            if :: acked > own[p] -> need = acked :: else -> need = own[p] fi;
-            raise(need, settled);
-            lease = 0;
-            got = 0;
+    atomic {
+        CAN_USE(p, 1);
+        if :: p == 0 -> speak() :: else fi;
+        if
+        :: v > 0 || (G_READ_W && (w[0] || w[1])) -> goto over
+        :: else ->
             if
-            :: v > 0 && !(G_READ_W && (w[0] || w[1])) -> got = v; assert(got >= need)
-            :: v == 0 && !(G_READ_W && (w[0] || w[1])) ->
-                if :: G_RANDOM -> lease = 1 + 2 * p + n :: else -> lease = 1 fi;
-                g = lease
-            :: else
-            fi
-        }
-        if
-        :: lease > 0 ->
-            got = store;
-            atomic {
-                if
-                :: got != deleted && connected[p] && (!G_FILL_G || g == lease) -> v = got
-                :: else
-                fi;
-                got = 0;
-                lease = 0;
-                need = 0
-            }
-        :: else -> got = 0; need = 0
+            :: g > 0 && G_RANDOM -> skip
+            :: else -> g = (G_RANDOM -> 1 + p : 1)
+            fi;
+            lease = g
         fi
-    :: else -> break
-    od
-}
-
-/* The connection of a replica comes back; what it could not tell is told before anything is read. */
-proctype Connection(byte p)
-{
-end:
-    do
-    :: atomic {
-        !connected[p] ->
+    }
+    got = store;
+    atomic {
         if
-        :: must_drop[p] && G_DROP && G_DROP_FIRST ->
-            v = 0;
-            if :: G_DROP_G -> g = 0 :: else fi;
-            raise(acked, own[p]);
-            must_drop[p] = false
+        :: got != deleted && (!G_FILL_G || g == lease) -> v = got; g = 0
         :: else
         fi;
-        connected[p] = true
+        got = 0;
+        lease = 0
     }
-    :: atomic {
-        connected[p] && must_drop[p] && G_DROP && !G_DROP_FIRST ->
-        v = 0;
-        g = 0;
-        raise(acked, own[p]);
-        must_drop[p] = false
-    }
-    od
+over:
+    skip
 }
 
-proctype Deadline(byte i)
+#define IS_STALE(p, its_loop) (CAN_USE(p, its_loop) && v > 0 && (v < acked || v < settled || (p == 0 && v < own)))
+
+/* What a hit would be, at any time. */
+proctype Hit()
 {
 end:
-    do
-    :: atomic { w[i] && (is_decided[i] || !G_DEADLINE) -> w[i] = false; settle(i) }
-    od
+    IS_STALE(0, 0) || IS_STALE(0, 1) || IS_STALE(1, 0) -> assert(false)
 }
 
-/* What may happen to Redis and to connections, once each. Time-to-live ends a value as eviction does. */
-proctype Trouble()
+inline connect(its_loop)
 {
-    bool may_evict = true, may_restart = true, may_cut = true;
-
-#if !G_NAMESPACE
     if
-    :: old_v = v /* what a snapshot or a lagging replica has */
-    :: skip
+    :: has_drop && G_DROP && G_DROP_FIRST -> tell_drop()
+    :: else -> speak()
     fi;
-#endif
+    is_connected[its_loop] = true
+}
+
+/* What may happen to Redis and to connections. Time-to-live ends a value as eviction does. */
+proctype World()
+{
+    bool may_lose = true;
+    bool may_cut = true;
+
 end:
     do
-    :: atomic { may_evict -> forget_all(); may_evict = false }
-    :: atomic {
-        may_restart -> /* or a failover */
+    :: atomic { may_lose -> may_lose = false; forget_all() }
+    :: atomic { /* a restart or a failover */
+        may_lose ->
+        may_lose = false;
         forget_all();
-#if !G_NAMESPACE
-        v = old_v;
-#endif
-        connected[0] = false;
-        connected[1] = false;
-        may_restart = false
+        if :: !G_NAMESPACE -> v = 1 :: else fi;
+        is_connected[0] = false;
+        is_connected[1] = false
     }
-    :: atomic { may_cut -> may_cut = false; connected[0] = false }
+    :: atomic { may_cut -> may_cut = false; is_connected[1] = false }
+    :: atomic { w[0] && (is_decided[0] || !G_DEADLINE) -> w[0] = false; settle(0) }
+    :: atomic { w[1] && (is_decided[1] || !G_DEADLINE) -> w[1] = false; settle(1) }
+    :: atomic { !is_connected[0] -> connect(0) }
+    :: atomic { !is_connected[1] -> connect(1) }
+    :: atomic {
+        has_drop && (is_connected[0] || is_connected[1]) && G_DROP && (G_DROP_EVERY || !G_DROP_FIRST) -> tell_drop()
+    }
     od
 }
 
@@ -307,10 +318,7 @@ init
         run Writer(1);
         run Reader(0);
         run Reader(1);
-        run Connection(0);
-        run Connection(1);
-        run Deadline(0);
-        run Deadline(1);
-        run Trouble()
+        run World();
+        run Hit()
     }
 }
