@@ -3,7 +3,8 @@
  * Pushes racing deletes of the same blob, manifest and tag, thousands of times: a few operations at once on a tiny
  * world (tests/support/race_world.h), whose storage calls happen in a random order, some flows cancelled, some calls
  * failing. At every moment nothing that is named is missing; at the end everything that was answered can be explained
- * by some order of what was done, the index agrees with the store, and nobody holds a lock.
+ * by some order of what was done, the index agrees with the store, and nobody holds a lock. In one process, and at two
+ * replicas, whose clock then also jumps over leases.
  *
  * The seed is printed. MINATO_SEED=.. begins with that one and tells what happened when it fails; MINATO_SECONDS=..
  * goes on for so long.
@@ -20,11 +21,13 @@
 #include <cmocka.h>
 
 #include "race_world.h"
+#include "src/registry/content_int.h"
 
 #define EPISODES 800u  /* worlds */
 #define ROUNDS_MAX 12u /* in one of them */
 #define OPS_MAX 7u
-#define IDLE_MAX 60u /* turns in which nothing happens: then it is stuck */
+#define IDLE_MAX 60u   /* turns in which nothing happens: then it is stuck */
+#define STEPS_MAX 600u /* after so many they wait for somebody of another replica, and time goes on */
 
 struct run {
     struct race_world world;
@@ -33,6 +36,7 @@ struct run {
     unsigned op_count;
     unsigned begun;
     unsigned cancel_percent; /* of steps */
+    unsigned jump_percent;
     struct race_state before;
     uint64_t rounds;
     uint64_t steps;
@@ -96,6 +100,22 @@ static void cancel_one(struct run *run)
     flow_cancel(op->flow);
 }
 
+/* Time passes, but a call that has begun comes to its end first. */
+static void let_time_pass(struct run *run, uint64_t steps)
+{
+    struct race_world *world = &run->world;
+    if (steps > STEPS_MAX)
+        world->now_ms += 1000;
+    if (dice_chance(&world->dice, run->jump_percent) && !scripted_driver_is_writing(world->script))
+        world->now_ms += LOCK_STALE_MS + 1;
+}
+
+static bool is_going_on(const struct run *run)
+{
+    return count_over(run) < run->op_count || run->world.background > 0 ||
+           scripted_driver_waiting(run->world.script) > 0;
+}
+
 /* Until all are over. What happens next is thrown: one begins, one is cancelled, the loop turns (a lock is granted), or
  * the store does something. */
 static void interleave(struct run *run)
@@ -103,8 +123,10 @@ static void interleave(struct run *run)
     struct race_world *world = &run->world;
     struct dice *dice = &world->dice;
     unsigned idle = 0;
-    while (count_over(run) < run->op_count && idle < IDLE_MAX) {
+    uint64_t steps = scripted_driver_steps(world->script);
+    while (is_going_on(run) && idle < IDLE_MAX) {
         idle++;
+        let_time_pass(run, scripted_driver_steps(world->script) - steps);
         bool is_idle = count_over(run) == run->begun;
         if (run->begun < run->op_count && (is_idle || dice_chance(dice, 12)))
             begin_next(run);
@@ -134,17 +156,21 @@ static void race(struct run *run)
     struct race_world *world = &run->world;
     world->is_faulty = dice_chance(&world->dice, 20);
     run->cancel_percent = dice_chance(&world->dice, 40) ? 5 : 0;
-    run->is_untidy = run->is_untidy || world->is_faulty || run->cancel_percent > 0;
+    world->has_jumps = world->replicas > 1 && dice_chance(&world->dice, 25);
+    run->jump_percent = world->has_jumps ? 2 : 0;
+    world->is_rough = world->is_faulty || world->has_jumps || run->cancel_percent > 0;
+    run->is_untidy = run->is_untidy || world->is_rough;
     choose_ops(run);
     scripted_driver_run_at_once(world->script, false);
-    scripted_driver_fail(world->script, world->is_faulty ? 4 : 0);
+    scripted_driver_fail(world->script, world->is_faulty ? 4 * world->replicas : 0);
+    scripted_driver_fail_late(world->script, world->replicas > 1); /* a folder's calls block until they are done */
     uint64_t steps = scripted_driver_steps(world->script);
     interleave(run);
     run->steps += scripted_driver_steps(world->script) - steps;
     scripted_driver_run_at_once(world->script, true);
     scripted_driver_fail(world->script, 0);
-    if (world->is_faulty) /* writes of which nobody knows whether they happened have happened by now */
-        world->now_ms += INDEX_WRITE_MAX_MS + 1;
+    if (world->is_rough) /* writes of which nobody knows whether they happened have happened by now */
+        world->now_ms += LOCK_STALE_MS + 1;
     run->rounds++;
 }
 
@@ -180,7 +206,8 @@ static void compare(struct race_world *world, const char *what, unsigned repo, u
 
 static unsigned ask(struct race_world *world, enum race_kind kind, unsigned repo, unsigned item, struct strbuf *text)
 {
-    struct race_op op = {.kind = kind, .repo = repo, .item = item};
+    struct race_op op = {
+        .kind = kind, .replica = dice_below(&world->dice, world->replicas), .repo = repo, .item = item};
     if (world->wrong.len > 0) /* what went wrong may not have ended */
         return 0;
     enum result r = race_op_run(&op, world);
@@ -245,7 +272,8 @@ static void check_index(struct run *run, const struct race_state *state)
 
 static void delete (struct race_world *world, enum race_kind kind, unsigned repo, unsigned item)
 {
-    struct race_op op = {.kind = kind, .repo = repo, .item = item};
+    struct race_op op = {
+        .kind = kind, .replica = dice_below(&world->dice, world->replicas), .repo = repo, .item = item};
     if (world->wrong.len > 0)
         return;
     enum result r = race_op_run(&op, world);
@@ -271,6 +299,8 @@ static void check_all_can_go(struct run *run)
         strbuf_append_cstr(&world->wrong, "something is left of the repositories\n");
     if (!run->is_untidy && race_world_has_referrers(world))
         strbuf_append_cstr(&world->wrong, "something is left of the referrers\n");
+    if (!run->is_untidy && race_world_has_locks(world))
+        strbuf_append_cstr(&world->wrong, "something is left of the locks\n");
 }
 
 static void forget_ops(struct run *run)
@@ -327,10 +357,10 @@ static void print_outcomes(const struct run *run)
     }
 }
 
-static void pushes_racing_deletes_lose_nothing_and_leave_nothing_dangling(void **unused)
+static void race_for_long(unsigned replicas)
 {
-    (void)unused;
     static struct run run;
+    memset(&run, 0, sizeof(run));
     uint64_t seed;
     random_bytes(&seed, sizeof(seed));
     seed = number_from_environment("MINATO_SEED", seed >> 32);
@@ -339,6 +369,7 @@ static void pushes_racing_deletes_lose_nothing_and_leave_nothing_dangling(void *
     time_t begin = time(NULL);
     (void)fprintf(stderr, "seed %" PRIu64 "\n", seed);
     race_world_init(&run.world);
+    run.world.replicas = replicas;
     run.history = history_new(RACE_REGISTERS);
     for (uint64_t i = 0; i < EPISODES || (uint64_t)(time(NULL) - begin) < seconds; i++)
         run_episode(&run, seed + i, is_traced && i == 0);
@@ -346,6 +377,18 @@ static void pushes_racing_deletes_lose_nothing_and_leave_nothing_dangling(void *
     print_outcomes(&run);
     history_free(run.history);
     race_world_done(&run.world);
+}
+
+static void pushes_racing_deletes_lose_nothing_and_leave_nothing_dangling(void **unused)
+{
+    (void)unused;
+    race_for_long(1);
+}
+
+static void nor_do_they_at_two_replicas(void **unused)
+{
+    (void)unused;
+    race_for_long(2);
 }
 
 /* ---- one by one: what the races have found ---- */
@@ -427,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_delete_sees_a_tag_whose_push_got_no_answer),
         cmocka_unit_test(a_tag_that_moves_while_it_is_looked_up_is_found),
         cmocka_unit_test(pushes_racing_deletes_lose_nothing_and_leave_nothing_dangling),
+        cmocka_unit_test(nor_do_they_at_two_replicas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

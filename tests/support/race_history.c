@@ -18,7 +18,8 @@ struct recorder {
 static void add(const struct recorder *r, unsigned repo, unsigned reg, struct relation relation)
 {
     /* Where the store failed nobody knows when, or whether, it did what it was asked. */
-    uint64_t ended = r->op->outcome == IO ? UINT64_MAX : r->op->ended;
+    bool is_unknown = r->op->outcome == IO || (r->op->outcome == CANCELLED && r->world->is_faulty);
+    uint64_t ended = is_unknown ? UINT64_MAX : r->op->ended;
     history_add(r->history, repo * RACE_OF_REPO + reg, relation, r->op->begun, ended, race_kind_name(r->op->kind));
 }
 
@@ -140,7 +141,7 @@ static void add_manifest_delete(const struct recorder *r)
         add_refusal(r, RACE_REVISION + item);
         return;
     }
-    add_done(r, RACE_REVISION + item, relation_change(PRESENT, 0));
+    add_done(r, RACE_REVISION + item, relation_change(r->op->is_joined ? ALL : PRESENT, 0));
     for (unsigned t = 0; t < RACE_TAGS; t++) {
         add_done(r, RACE_TAG + t, relation_change_if(2u << item, 0));
         add_done(r, RACE_LISTED + t, relation_perhaps(relation_write(0)));
@@ -168,7 +169,7 @@ static void add_tag_delete(const struct recorder *r)
         return;
     }
     add_done(r, RACE_TAG + r->op->item, relation_write(0));
-    add_done(r, RACE_LISTED + r->op->item, relation_change(PRESENT, 0));
+    add_done(r, RACE_LISTED + r->op->item, relation_change(r->op->is_joined ? ALL : PRESENT, 0));
 }
 
 /* ---- blobs, reads ---- */
@@ -211,6 +212,13 @@ static void add_list(const struct recorder *r)
 
 /* ---- all ---- */
 
+static bool delete_the_same(const struct race_op *op, const struct race_op *other)
+{
+    if (op->kind == RACE_TAG_DELETE && other->kind == RACE_MANIFEST_DELETE)
+        return true;
+    return op->kind == other->kind && op->item == other->item;
+}
+
 void race_op_note_others(struct race_op *op, const struct race_op *ops, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -218,25 +226,37 @@ void race_op_note_others(struct race_op *op, const struct race_op *ops, unsigned
         bool is_writer = (other->kind == RACE_MANIFEST_PUT && (op->tags & other->tags) != 0) ||
                          (other->kind == RACE_TAG_DELETE && (op->tags & 1u << other->item) != 0) ||
                          other->kind == RACE_MANIFEST_DELETE;
-        if (other != op && is_writer && other->repo == op->repo && other->begun < op->ended && op->begun < other->ended)
+        bool is_beside = other != op && other->repo == op->repo && other->begun < op->ended && op->begun < other->ended;
+        if (is_writer && is_beside)
             op->is_disturbed = true;
+        if (is_beside && other->replica != op->replica && delete_the_same(op, other))
+            op->is_joined = true;
     }
 }
 
+/* Others were in the way for too long, or the operation itself was. */
+static bool may_give_up(const struct race_op *op, const struct race_world *world)
+{
+    bool is_writer = op->kind <= RACE_TAG_DELETE;
+    return world->replicas > 1 && is_writer &&
+           ((op->outcome == BUSY && world->is_rough) || (op->outcome == UNAVAILABLE && world->has_jumps));
+}
+
 /* What an operation may answer; IO only where the store fails. */
-static bool may_end_so(const struct race_op *op, bool is_faulty)
+static bool may_end_so(const struct race_op *op, const struct race_world *world)
 {
     bool may_miss = op->kind != RACE_BLOB_COMMIT && op->kind != RACE_REFERRER_LIST && op->kind != RACE_REPOSITORY_LIST;
     bool may_conflict = op->kind == RACE_MANIFEST_DELETE || op->kind == RACE_BLOB_DELETE ||
                         (op->kind == RACE_MANIFEST_PUT && (op->if_match.is_given || op->if_none_match.is_given));
     return op->outcome == OK || (op->outcome == NOT_FOUND && may_miss) || (op->outcome == CONFLICT && may_conflict) ||
-           (op->outcome == CANCELLED && op->is_cancelled) || (op->outcome == IO && is_faulty);
+           (op->outcome == CANCELLED && op->is_cancelled) || (op->outcome == IO && world->is_faulty) ||
+           may_give_up(op, world);
 }
 
 void race_op_add_to_history(const struct race_op *op, struct race_world *world, struct history *history)
 {
     struct recorder r = {.op = op, .world = world, .history = history};
-    if (!may_end_so(op, world->is_faulty))
+    if (!may_end_so(op, world))
         strbuf_append_format(&world->wrong, "%s answered %s\n", race_kind_name(op->kind), result_name(op->outcome));
     switch (op->kind) {
     case RACE_MANIFEST_PUT:

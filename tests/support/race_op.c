@@ -15,6 +15,7 @@
 
 struct session {
     struct race_world *world;
+    struct registry *registry;
     struct repo_name repo;
     struct byte_source source;
     struct slice bytes; /* left to bring */
@@ -44,7 +45,7 @@ static enum result bring_bytes(struct byte_source *source, struct page **ret_pag
 static enum flow_next create_session(struct flow *f)
 {
     struct session *s = flow_owner(f);
-    return upload_create(f, s->world->registry, s->repo, DIGEST_SHA256, &s->made);
+    return upload_create(f, s->registry, s->repo, DIGEST_SHA256, &s->made);
 }
 
 static enum flow_next fill_session(struct flow *f)
@@ -53,7 +54,7 @@ static enum flow_next fill_session(struct flow *f)
     memcpy(s->uuid, s->made.ptr, s->made.len);
     s->body = (struct upload_body){.source = &s->source, .length = UINT64_MAX};
     struct upload_ref ref = {s->repo, slice_from_cstr(s->uuid)};
-    return upload_append(f, s->world->registry, ref, &s->body, &s->offset);
+    return upload_append(f, s->registry, ref, &s->body, &s->offset);
 }
 
 static void on_session_end(void *data, enum result outcome)
@@ -72,6 +73,7 @@ static const struct flow_program session_program = {.name = "race_session", FLOW
 void race_op_prepare(struct race_op *op, struct race_world *world)
 {
     struct session s = {.world = world,
+                        .registry = world->registries[op->replica],
                         .repo = {world->content.repos[op->repo]},
                         .source = {bring_bytes},
                         .bytes = world->content.blobs[op->item],
@@ -150,6 +152,7 @@ void race_op_choose(struct race_op *op, struct race_world *world)
 {
     struct dice *dice = &world->dice;
     *op = (struct race_op){.kind = choose_kind(dice, world->theme)};
+    op->replica = dice_below(dice, world->replicas);
     op->repo = dice_chance(dice, 85) ? world->focus_repo : 1 - world->focus_repo;
     bool is_of_manifest =
         op->kind == RACE_MANIFEST_PUT || op->kind == RACE_MANIFEST_DELETE || op->kind == RACE_MANIFEST_FIND;
@@ -192,9 +195,9 @@ struct slice race_op_name(const struct race_op *op, const struct race_content *c
         more = arena_format(arena, " %s tags %x%.*s%.*s", op->by_digest ? "by digest," : "by tag,", op->tags,
                             SLICE_ARG(condition_name("If-Match", &op->if_match, arena)),
                             SLICE_ARG(condition_name("If-None-Match", &op->if_none_match, arena)));
-    return arena_format(arena, "%s %.*s %u%.*s: %s%s", race_kind_name(op->kind), SLICE_ARG(content->repos[op->repo]),
-                        op->item, SLICE_ARG(more), op->is_over ? result_name(op->outcome) : "under way",
-                        op->is_cancelled ? " (cancelled)" : "");
+    return arena_format(arena, "at %u: %s %.*s %u%.*s: %s%s", op->replica, race_kind_name(op->kind),
+                        SLICE_ARG(content->repos[op->repo]), op->item, SLICE_ARG(more),
+                        op->is_over ? result_name(op->outcome) : "under way", op->is_cancelled ? " (cancelled)" : "");
 }
 
 /* ---- run ---- */
@@ -231,7 +234,7 @@ static enum flow_next put(struct flow *f, struct race_op *op, struct repo_name r
     } else {
         op->put.reference = (struct reference){.tag = op->names[0]};
     }
-    return manifest_put(f, op->world->registry, &op->put);
+    return manifest_put(f, op->world->registries[op->replica], &op->put);
 }
 
 static enum flow_next find(struct flow *f, struct race_op *op, struct repo_name repo)
@@ -241,14 +244,14 @@ static enum flow_next find(struct flow *f, struct race_op *op, struct repo_name 
         op->reference = (struct reference){.is_digest = true, .digest = c->manifest_digests[op->item]};
     else
         op->reference = (struct reference){.tag = {c->tags[op->item]}};
-    return manifest_find(f, op->world->registry, repo, &op->reference, &op->view);
+    return manifest_find(f, op->world->registries[op->replica], repo, &op->reference, &op->view);
 }
 
 static enum flow_next run_op(struct flow *f)
 {
     struct race_op *op = flow_owner(f);
     const struct race_content *c = &op->world->content;
-    struct registry *registry = op->world->registry;
+    struct registry *registry = op->world->registries[op->replica];
     struct repo_name repo = {c->repos[op->repo]};
     switch (op->kind) {
     case RACE_MANIFEST_PUT:
@@ -379,9 +382,9 @@ void race_op_begin(struct race_op *op, struct race_world *world)
 enum result race_op_run(struct race_op *op, struct race_world *world)
 {
     race_op_begin(op, world);
-    for (int i = 0; i < TURNS_MAX && !op->is_over; i++)
+    for (int i = 0; i < TURNS_MAX && !(op->is_over && world->background == 0); i++)
         loop_run_once(world->loop, 0);
-    if (op->is_over)
+    if (op->is_over && world->background == 0)
         return op->outcome;
     strbuf_append_format(&world->wrong, "%s waits for something that never comes\n", race_kind_name(op->kind));
     return PENDING;

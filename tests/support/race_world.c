@@ -11,6 +11,7 @@
 
 #include "await.h"
 #include "memory_driver.h"
+#include "src/registry/registry_int.h"
 
 #define IMAGE_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
@@ -174,6 +175,11 @@ bool race_world_has_repositories(const struct race_world *world)
     return has_objects(world, layout_repositories_folder());
 }
 
+bool race_world_has_locks(const struct race_world *world)
+{
+    return has_objects(world, SLICE("minato/locks"));
+}
+
 bool race_world_has_referrers(const struct race_world *world)
 {
     return has_objects(world, SLICE("minato/referrers"));
@@ -286,18 +292,40 @@ static uint64_t now_ms(void *data)
     return world->now_ms;
 }
 
-static void start_registry(struct race_world *world)
+static void on_begun(void *data, unsigned loop)
 {
-    struct clock clock = {.wall_ms = now_ms, .monotonic_ms = now_ms, .data = world};
-    world->index = index_new_local(1024, clock, NULL);
-    RACE_MUST(registry_new(&world->config, world->storage, world->index, world->pool, clock, NULL, NULL,
-                           &world->registry) == OK);
+    struct race_world *world = data;
+    (void)loop;
+    world->background++;
 }
 
-static void stop_registry(struct race_world *world)
+static void on_ended(void *data, unsigned loop)
 {
-    registry_free(world->registry);
-    index_free(world->index);
+    struct race_world *world = data;
+    (void)loop;
+    world->background--;
+}
+
+/* Replicas do not pause between two looks: the script says who goes on. */
+static void start_registries(struct race_world *world)
+{
+    struct clock clock = {.wall_ms = now_ms, .monotonic_ms = now_ms, .data = world};
+    for (unsigned i = 0; i < world->replicas; i++) {
+        world->indexes[i] = world->replicas > 1 ? index_new_none() : index_new_local(1024, clock, NULL);
+        RACE_MUST(registry_new(&world->config, world->storage, world->indexes[i], world->pool, clock, NULL, NULL,
+                               &world->registries[i]) == OK);
+        world->registries[i]->lock_pause_ms = 0;
+        registry_watch_background(world->registries[i], (struct registry_background){on_begun, on_ended, world});
+    }
+}
+
+static void stop_registries(struct race_world *world)
+{
+    RACE_MUST(world->background == 0);
+    for (unsigned i = 0; i < world->replicas; i++) {
+        registry_free(world->registries[i]);
+        index_free(world->indexes[i]);
+    }
 }
 
 void race_world_init(struct race_world *world)
@@ -307,7 +335,10 @@ void race_world_init(struct race_world *world)
     world->now_ms = 1700000000000u;
     memset(world->secret, 115, sizeof(world->secret) - 1);
     world->config.http.secret.value = world->secret; /* else each registry would load one from the store */
+    world->replicas = 1;
+    world->config.storage.delete_enabled = true;
     world->config.uploads.expire_after_ms = 24u * 3600u * 1000u;
+    world->config.uploads.parts_in_flight = 1;
     world->config.http.max_manifest_bytes = 4u * 1024u * 1024u;
     world->config.validation.layers = true;
     world->config.validation.children = true;
@@ -332,12 +363,14 @@ void race_world_begin_empty(struct race_world *world)
     strbuf_clear(&world->trace);
     strbuf_clear(&world->wrong);
     world->moments = 0;
-    world->memory = memory_driver_new(memory_driver_like_filesystem());
+    world->memory =
+        memory_driver_new(world->replicas > 1 ? memory_driver_like_s3(PAGE_BYTES) : memory_driver_like_filesystem());
+    memory_driver_set_clock(world->memory, &world->now_ms);
     world->script = scripted_driver_new(&memory_driver, world->memory, &world->dice);
     scripted_driver_run_at_once(world->script, true);
     scripted_driver_watch(world->script, on_effect, world);
     world->storage = storage_wrap(&scripted_driver, world->script, NULL);
-    start_registry(world);
+    start_registries(world);
 }
 
 void race_world_begin(struct race_world *world)
@@ -351,14 +384,14 @@ void race_world_end(struct race_world *world)
     RACE_MUST(scripted_driver_waiting(world->script) == 0);
     RACE_MUST(memory_driver_reader_count(world->memory) == 0);
     RACE_MUST(pages_in_use_bytes(world->loop) == 0);
-    stop_registry(world);
+    stop_registries(world);
     storage_close(world->storage);
 }
 
 void race_world_restart(struct race_world *world)
 {
-    stop_registry(world);
-    start_registry(world);
+    stop_registries(world);
+    start_registries(world);
 }
 
 void race_world_wants_trace(struct race_world *world)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A tiny world for races: two repositories, three blobs, four manifests (two images, one of them with a subject, an
- * index, and an image of everything), three tags, on the memory driver behind the scripted driver. What it holds is a
- * number of registers, read from the store; operations on it are flows that a test starts and steps, and what they
- * answered becomes a history of those registers. One loop, its thread.
+ * index, and an image of everything), three tags, on the memory driver behind the scripted driver. One registry serves
+ * it, as on a folder, or several replicas without an index do, as on a bucket. What it holds is a number of registers,
+ * read from the store; operations on it are flows that a test starts and steps, and what they answered becomes a
+ * history of those registers. One loop, its thread.
  */
 #ifndef MINATO_TEST_RACE_WORLD_H
 #define MINATO_TEST_RACE_WORLD_H
@@ -16,6 +17,7 @@
 #include "minato/registry.h"
 #include "scripted_driver.h"
 
+#define RACE_REPLICAS 2u
 #define RACE_REPOS 2u
 #define RACE_BLOBS 3u
 #define RACE_MANIFESTS 4u
@@ -67,14 +69,18 @@ struct race_world {
     struct pool *pool;
     struct config config;
     char secret[33];
-    uint64_t now_ms;
+    uint64_t now_ms;  /* of all clocks */
     uint64_t moments; /* of the histories */
     void *memory;
     struct scripted_driver *script;
     struct storage *storage;
-    struct index *index;
-    struct registry *registry;
+    unsigned replicas; /* to be set before it begins */
+    struct index *indexes[RACE_REPLICAS];
+    struct registry *registries[RACE_REPLICAS];
+    unsigned background; /* flows of the registries that go on after operations */
     bool is_faulty;
+    bool has_jumps; /* leases end in the middle of something */
+    bool is_rough;  /* something is cut short: what it leaves may be in the way of others */
     /* what a round is about */
     unsigned theme; /* enum race_theme */
     unsigned focus; /* a manifest */
@@ -85,13 +91,13 @@ struct race_world {
 
 void race_world_init(struct race_world *world);
 void race_world_done(struct race_world *world);
-/* Another store, with nothing in it or with a random content that is in order, and a registry that has not seen it. */
+/* Another store, with nothing in it or with a random content that is in order, and registries that have not seen it. */
 void race_world_begin_empty(struct race_world *world);
 void race_world_begin(struct race_world *world);
 void race_world_end(struct race_world *world);
 /* Puts random things into the store that are in order, beside the registry, which must not have seen it yet. */
 void race_world_fill(struct race_world *world);
-/* Another process on the same store. */
+/* Other processes on the same store. */
 void race_world_restart(struct race_world *world);
 void race_world_wants_trace(struct race_world *world);
 
@@ -107,6 +113,8 @@ struct race_state race_world_state(struct race_world *world);
 /* Every link's target stands, and so does all that the manifests name; else it is told in `wrong`. */
 void race_world_check_references(struct race_world *world);
 bool race_world_has_repositories(const struct race_world *world);
+/* Intents and marks. */
+bool race_world_has_locks(const struct race_world *world);
 /* Descriptors of referrers, be their manifests there or not. */
 bool race_world_has_referrers(const struct race_world *world);
 
@@ -138,6 +146,7 @@ struct race_condition {
 struct race_op {
     /* in */
     enum race_kind kind;
+    unsigned replica;
     unsigned repo;
     unsigned item;  /* blob, manifest or tag */
     bool by_digest; /* PUT: under its digest, else under the first of `tags` */
@@ -152,10 +161,11 @@ struct race_op {
     enum result outcome;
     uint64_t begun; /* moments */
     uint64_t ended;
-    unsigned found;     /* TAG_FIND: the tag's value; lists: a set */
-    unsigned by;        /* CONFLICT of a delete: the manifest that names it */
-    unsigned missing;   /* NOT_FOUND of a put: a set of blobs, or of an index of manifests */
-    bool is_disturbed;  /* PUT: somebody else wrote its tags meanwhile (race_op_note_others) */
+    unsigned found;    /* TAG_FIND: the tag's value; lists: a set */
+    unsigned by;       /* CONFLICT of a delete: the manifest that names it */
+    unsigned missing;  /* NOT_FOUND of a put: a set of blobs, or of an index of manifests */
+    bool is_disturbed; /* PUT: somebody else wrote its tags meanwhile (race_op_note_others) */
+    bool is_joined;    /* a delete: another replica deleted the same meanwhile, and both may be told that they did it */
     struct strbuf text; /* lists: all of it; race_op_done frees */
     /* private */
     struct race_world *world;

@@ -25,6 +25,7 @@ struct call {
     unsigned number;
     bool is_lazy;
     bool has_effect;
+    bool is_late; /* it has reported; texts are its own */
     enum result result;
 
     /* what it was given, each where it applies */
@@ -56,6 +57,7 @@ struct scripted_driver {
     struct dice *dice;
     bool is_at_once;
     unsigned fail_percent;
+    bool may_be_late;
     struct slice lost; /* path */
     struct call **waiting;
     size_t count;
@@ -95,12 +97,71 @@ static enum result apply(struct call *call)
     return r;
 }
 
+static void add_waiting(struct scripted_driver *script, const struct call *call)
+{
+    if (script->count == script->capacity) {
+        script->capacity = script->capacity == 0 ? 16 : 2 * script->capacity;
+        script->waiting = xrealloc(script->waiting, script->capacity * sizeof(script->waiting[0]));
+    }
+    struct call *waiting = xmalloc(sizeof(*waiting));
+    *waiting = *call;
+    script->waiting[script->count++] = waiting;
+}
+
+static struct slice copy_text(struct slice text)
+{
+    char *copy = xmalloc(text.len + 1);
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    return slice_of(copy, text.len);
+}
+
+static void free_text(struct slice text)
+{
+    union {
+        const char *borrowed;
+        char *owned;
+    } ptr = {text.ptr};
+    free(ptr.owned);
+}
+
+/* Its effect comes when nobody waits for it any more. */
+static void put_off(const struct call *call)
+{
+    struct call late = *call;
+    late.is_late = true;
+    late.is_lazy = true;
+    late.path = copy_text(call->path);
+    late.other = copy_text(call->other);
+    late.bytes = copy_text(call->bytes);
+    add_waiting(call->script, &late);
+}
+
+static void have_late_effect(struct call *call)
+{
+    struct scripted_driver *script = call->script;
+    call->result = apply(call);
+    call->has_effect = true;
+    trace(call, "late  ");
+    if (script->on_effect != NULL)
+        script->on_effect(script->data, call->name, call->path);
+    free_text(call->path);
+    free_text(call->other);
+    free_text(call->bytes);
+    free(call);
+}
+
+static bool can_be_late(const struct call *call);
+
 /* Also a call that fails may have had its effect: an answer that was lost. */
 static void take_effect(struct call *call)
 {
     struct scripted_driver *script = call->script;
     bool is_failing = script->fail_percent > 0 && dice_chance(script->dice, script->fail_percent);
-    bool is_lost = is_failing && call->ret_reader == NULL && dice_chance(script->dice, 50);
+    bool is_late = is_failing && script->may_be_late && can_be_late(call) && dice_chance(script->dice, 50);
+    bool is_lost = is_failing && !is_late && call->ret_reader == NULL && dice_chance(script->dice, 50);
+    if (is_late)
+        put_off(call);
     call->result = is_failing && !is_lost ? IO : apply(call);
     if (is_failing)
         call->result = IO;
@@ -115,16 +176,10 @@ static enum result enter(struct scripted_driver *script, struct call call)
     call.script = script;
     if (script->is_at_once)
         return apply(&call);
-    if (script->count == script->capacity) {
-        script->capacity = script->capacity == 0 ? 16 : 2 * script->capacity;
-        script->waiting = xrealloc(script->waiting, script->capacity * sizeof(script->waiting[0]));
-    }
     call.number = ++script->calls;
     call.is_lazy = dice_chance(script->dice, LAZY_PERCENT);
-    struct call *waiting = xmalloc(sizeof(*waiting));
-    *waiting = call;
-    script->waiting[script->count++] = waiting;
-    trace(waiting, "asked ");
+    add_waiting(script, &call);
+    trace(&call, "asked ");
     return PENDING;
 }
 
@@ -143,6 +198,12 @@ static size_t pick(struct scripted_driver *script)
             return i;
 }
 
+static void remove_waiting(struct scripted_driver *script, size_t i)
+{
+    script->count--;
+    memmove(&script->waiting[i], &script->waiting[i + 1], (script->count - i) * sizeof(script->waiting[0]));
+}
+
 bool scripted_driver_step(struct scripted_driver *script)
 {
     if (script->count == 0)
@@ -150,6 +211,11 @@ bool scripted_driver_step(struct scripted_driver *script)
     script->steps++;
     size_t i = pick(script);
     struct call *call = script->waiting[i];
+    if (call->is_late) {
+        remove_waiting(script, i);
+        have_late_effect(call);
+        return true;
+    }
     bool is_reporting = call->has_effect;
     if (!call->has_effect) {
         take_effect(call);
@@ -157,8 +223,7 @@ bool scripted_driver_step(struct scripted_driver *script)
         is_reporting = dice_chance(script->dice, REPORT_AT_ONCE_PERCENT);
     }
     if (is_reporting) {
-        script->count--;
-        memmove(&script->waiting[i], &script->waiting[i + 1], (script->count - i) * sizeof(script->waiting[0]));
+        remove_waiting(script, i);
         trace(call, "report");
         struct done done = call->done;
         enum result r = call->result;
@@ -480,6 +545,18 @@ static enum result scripted_rename_create(void *self, struct slice from, struct 
 
 /* ---- steering ---- */
 
+static bool can_be_late(const struct call *call)
+{
+    return call->apply == apply_put || call->apply == apply_put_if_match || call->apply == apply_delete;
+}
+
+static bool is_write(const struct call *call)
+{
+    return call->apply != apply_check && call->apply != apply_stat && call->apply != apply_get &&
+           call->apply != apply_list && call->apply != apply_open_read && call->apply != apply_read &&
+           call->apply != apply_open_parts;
+}
+
 struct scripted_driver *scripted_driver_new(const struct storage_driver *inner, void *inner_self, struct dice *dice)
 {
     struct scripted_driver *script = xcalloc(1, sizeof(*script));
@@ -507,6 +584,19 @@ void scripted_driver_lose(struct scripted_driver *script, struct slice path)
 size_t scripted_driver_waiting(const struct scripted_driver *script)
 {
     return script->count;
+}
+
+void scripted_driver_fail_late(struct scripted_driver *script, bool may_be_late)
+{
+    script->may_be_late = may_be_late;
+}
+
+bool scripted_driver_is_writing(const struct scripted_driver *script)
+{
+    for (size_t i = 0; i < script->count; i++)
+        if (!script->waiting[i]->has_effect && is_write(script->waiting[i]))
+            return true;
+    return false;
 }
 
 uint64_t scripted_driver_calls(const struct scripted_driver *script)

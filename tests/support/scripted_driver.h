@@ -31,12 +31,16 @@ struct scripted_driver *scripted_driver_new(const struct storage_driver *inner, 
 void scripted_driver_run_at_once(struct scripted_driver *script, bool is_at_once);
 /* So many calls of a hundred fail with IO, with or without their effect. 0 at first. */
 void scripted_driver_fail(struct scripted_driver *script, unsigned percent);
+/* Of them, puts and deletes may have their effect after they have failed, at any later step. */
+void scripted_driver_fail_late(struct scripted_driver *script, bool may_be_late);
 /* The next put to `path` (borrowed) has its effect and fails with IO: its answer was lost. */
 void scripted_driver_lose(struct scripted_driver *script, struct slice path);
 /* One waiting call has its effect or reports. False: none is waiting. */
 bool scripted_driver_step(struct scripted_driver *script);
-/* Calls that were made and have not reported. */
+/* Calls that were made and have not reported, or have not had their effect. */
 size_t scripted_driver_waiting(const struct scripted_driver *script);
+/* Whether one of them is a write that has not had its effect. */
+bool scripted_driver_is_writing(const struct scripted_driver *script);
 /* Calls, and steps, so far; calls that completed at once do not count. */
 uint64_t scripted_driver_calls(const struct scripted_driver *script);
 uint64_t scripted_driver_steps(const struct scripted_driver *script);

@@ -81,6 +81,23 @@ static void our_own_tree_lies_beside(void **state)
     expect_path(layout_bytes(&arena, uuid), "minato/bytes/0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a");
 }
 
+static void what_is_pushed_and_deleted_lies_there_too(void **state)
+{
+    (void)state;
+    OWNED(arena_done) struct arena arena;
+    arena_init(&arena);
+    struct repo_name repo = {SLICE("library/a")};
+    struct slice uuid = SLICE("0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a");
+    expect_path(layout_pushes_folder(&arena, repo), "minato/locks/library/a/_pushes");
+    expect_path(layout_push(&arena, repo, uuid), "minato/locks/library/a/_pushes/0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a");
+    expect_path(layout_deletes_folder(&arena, repo), "minato/locks/library/a/_deletes");
+    expect_path(layout_delete(&arena, repo, SLICE("sha256:" HEX256), uuid),
+                "minato/locks/library/a/_deletes/d.sha256-" HEX256 ".0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a");
+    expect_path(layout_delete(&arena, repo, SLICE("v1.0-a"), uuid),
+                "minato/locks/library/a/_deletes/t.v1.0-a.0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a");
+    expect_path(layout_delete_name(&arena, SLICE("sha256-" HEX256)), "t.sha256-" HEX256);
+}
+
 static void the_longest_names_still_make_paths(void **state)
 {
     (void)state;
@@ -93,6 +110,9 @@ static void the_longest_names_still_make_paths(void **state)
     struct digest digest = {.algorithm = DIGEST_SHA512};
     struct slice path = layout_tag_index(&arena, (struct repo_name){slice_of(name, sizeof(name))},
                                          (struct tag){slice_of(label, sizeof(label))}, &digest);
+    assert_true(storage_path_is_valid(path));
+    path = layout_delete(&arena, (struct repo_name){slice_of(name, sizeof(name))}, slice_of(label, sizeof(label)),
+                         SLICE("0f5d8c1e-3b7a-4c55-9a55-2f1d0e9c8b7a"));
     assert_true(storage_path_is_valid(path));
 }
 
@@ -117,8 +137,11 @@ static void what_is_no_path_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths_are_those_of_docker_registry), cmocka_unit_test(sha512_has_its_own_folder),
-        cmocka_unit_test(our_own_tree_lies_beside),           cmocka_unit_test(the_longest_names_still_make_paths),
+        cmocka_unit_test(paths_are_those_of_docker_registry),
+        cmocka_unit_test(sha512_has_its_own_folder),
+        cmocka_unit_test(our_own_tree_lies_beside),
+        cmocka_unit_test(what_is_pushed_and_deleted_lies_there_too),
+        cmocka_unit_test(the_longest_names_still_make_paths),
         cmocka_unit_test(what_is_no_path_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
