@@ -9,6 +9,7 @@ import hashlib
 import re
 import subprocess
 import tempfile
+import urllib.parse
 import uuid
 from pathlib import Path
 
@@ -119,11 +120,21 @@ class Ceph:
             except subprocess.TimeoutExpired:
                 return
 
+    def request(self, method, path="", data=b""):
+        """(status, body) of a request to the bucket, beside any server of ours. `path` with its query as it is sent."""
+        done = self._run("curl", "-s", "-w", "%{http_code}", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3", "-u",
+                         f"{self.access_key}:{self.secret_key}", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+                         "--data-binary", data.decode(), f"{self.endpoint}/{self.bucket}{path}", check=False)
+        return int(done.stdout[-3:] or 0), done.stdout[:-3].decode()
+
+    def keys(self, prefix):
+        """What the bucket has there, at most 1,000."""
+        status, listing = self.request("GET", f"?list-type=2&prefix={urllib.parse.quote(prefix, safe='')}")
+        assert status == 200, listing
+        return re.findall("<Key>([^<]+)</Key>", listing)
+
     def _make_bucket(self):
-        done = self._run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PUT", "--aws-sigv4",
-                         "aws:amz:us-east-1:s3", "-u", f"{self.access_key}:{self.secret_key}", "-H",
-                         "x-amz-content-sha256: UNSIGNED-PAYLOAD", f"{self.endpoint}/{self.bucket}", check=False)
-        return done.stdout == b"200"
+        return self.request("PUT")[0] == 200
 
     def apply(self, config, data):
         """A server's configuration, with what it would keep in the folder `data` under a prefix of its own here. Bytes go
