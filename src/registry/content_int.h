@@ -48,6 +48,7 @@ void registry_int_unlock(struct name_locks *locks, struct name_lock *lock);
 struct store_lock {
     struct slice path; /* empty: there is none */
     struct slice body;
+    struct slice stray;    /* a mark on another name that a push has met; empty: none */
     uint64_t wait_end_ms;  /* of the monotonic clock, as the others */
     uint64_t written_ms;   /* when the last write of it that counts began */
     uint64_t lease_end_ms; /* no write of a link begins later */
@@ -73,11 +74,21 @@ struct held_lock {
 enum flow_next registry_int_hold(struct flow *f, struct held_lock *held);
 enum flow_next registry_int_let_go(struct flow *f, struct held_lock *held);
 
-/* ---- the same in the store (store_lock.c) ---- */
+/* ---- the same in the store (store_lock.c, lock_lease.c) ---- */
 
 /* Parts of hold and let_go: a step, once the lock in this process is held; a step of `finally`, before it is not. */
 enum flow_next registry_int_store_hold(struct flow *f, struct held_lock *held);
 enum flow_next registry_int_store_let_go(struct flow *f, struct held_lock *held);
+/* The object is written and nobody is in the way: from now on it is renewed. */
+void registry_int_lease_begin(const struct flow *f, struct held_lock *held);
+/* When an object of ours was written, by the store's clock, and when at the latest, by ours. */
+struct store_time {
+    uint64_t store_ms; /* 0: the store did not say */
+    uint64_t own_ms;
+};
+/* Whether somebody else's is: by the store's clock alone, of which we know the least that it says now. */
+bool registry_int_is_stale(const struct registry *registry, const struct store_time *time,
+                           const struct storage_object *object);
 /* Round each write that gives a name its meaning or takes it away, when the lock on it is `held` (NULL: none is
  * needed). UNAVAILABLE: the lock may have gone to somebody else, the write must not be made. */
 enum result registry_int_write_begin(struct held_lock *held) NODISCARD;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Locks on names among replicas, by objects in the store they share. Taken when the lock in this process is held. All
- * on the flow's loop. The model is tests/model/marks.pml.
+ * Locks on names among replicas, by objects in the store they share: how they are taken, when the lock in this process
+ * is held. How they are kept and given back is in lock_lease.c. All on the flow's loop. The model is
+ * tests/model/marks.pml.
  *
  *   push     writes an intent that lists its names -> looks for marks -> one on a name of its own: takes the intent
  *            back, waits until the mark is gone, begins anew .. publishes .. removes it, after the answer
@@ -16,7 +17,8 @@
  * and begins no write of a link LOCK_LEASE_MS after the last renewal that was confirmed in time. LOCK_STALE_MS after
  * it, by the store's clock, the others remove the object and go on; what lies between is for the writes begun last. A
  * write of unknown outcome may still arrive, so its object is left to become stale. Of the clocks of replicas only the
- * pace counts. Stale objects go when they are met: intents in the listing of any delete, a mark by pushes of its name.
+ * pace counts. Stale objects go when they are met: a delete removes all intents that are, a push the marks on its names
+ * and one other, so that neither adds up where it costs.
  */
 #include "content_int.h"
 
@@ -35,22 +37,6 @@ static uint64_t now_ms(const struct registry *registry)
 static struct storage *storage_of(const struct held_lock *held)
 {
     return held->registry->storage;
-}
-
-/* ---- is it stale? By the store's clock alone ---- */
-
-/* When our own object was written, by the store's clock and by ours: the least that the store's says now. */
-struct store_time {
-    uint64_t store_ms;
-    uint64_t own_ms;
-};
-
-static bool is_stale(const struct registry *registry, const struct store_time *time,
-                     const struct storage_object *object)
-{
-    if (time->store_ms == 0 || object->modified_ms == 0) /* the store did not say */
-        return false;
-    return time->store_ms + (now_ms(registry) - time->own_ms) > object->modified_ms + LOCK_STALE_MS;
 }
 
 /* ---- waiting until an object is gone, or removed as stale ---- */
@@ -87,7 +73,7 @@ static enum flow_next wait_for_absence(struct flow *f)
         return FLOW_NEXT;
     if (r != OK)
         return flow_fail(f, r);
-    if (is_stale(op->held->registry, &op->time, &op->object))
+    if (registry_int_is_stale(op->held->registry, &op->time, &op->object))
         return flow_await_any(f, storage_delete(storage_of(op->held), op->path, flow_done(f)));
     if (now_ms(op->held->registry) >= op->held->store.wait_end_ms)
         return flow_fail(f, BUSY);
@@ -175,14 +161,30 @@ static void find_marks(struct attempt *op, struct arena *arena)
     }
 }
 
+/* Any of the others: the same one each time might live for long. */
+static void find_stray(struct attempt *op, struct arena *arena)
+{
+    uint32_t dice;
+    random_bytes(&dice, sizeof(dice));
+    for (size_t i = 0; i < op->others.count; i++) {
+        struct slice mark = op->others.names[(dice + i) % op->others.count];
+        if (mark.len > 0) {
+            op->held->store.stray = arena_format(arena, "%.*s/%.*s", SLICE_ARG(op->others.folder), SLICE_ARG(mark));
+            return;
+        }
+    }
+}
+
 /* Nearly always there is nothing. */
 static enum flow_next look_at_others(struct flow *f)
 {
     struct attempt *op = flow_owner(f);
     if (op->others.count > 0)
         op->in_the_way = ARENA_ARRAY(flow_arena(f), struct slice, op->others.count);
-    if (!op->held->lock.is_exclusive && op->others.count > 0)
+    if (!op->held->lock.is_exclusive && op->others.count > 0) {
         find_marks(op, flow_arena(f));
+        find_stray(op, flow_arena(f));
+    }
     *op->ret_is_over = op->count == 0;
     bool has_to_read = op->held->lock.is_exclusive && op->others.count > 0;
     return op->count > 0 || has_to_read ? FLOW_NEXT : FLOW_RETURN;
@@ -238,7 +240,7 @@ static enum flow_next judge_intent(struct flow *f)
         return FLOW_NEXT;
     if (r != OK && r != TOO_LARGE)
         return flow_fail(f, r);
-    if (r == OK && is_stale(op->held->registry, &op->time, &intent->object))
+    if (r == OK && registry_int_is_stale(op->held->registry, &op->time, &intent->object))
         return flow_await_any(f, storage_delete(storage_of(op->held), intent->path, flow_done(f)));
     if (r == TOO_LARGE || has_line(intent->body, op->held->lock.names[0]))
         op->in_the_way[op->count++] = intent->path;
@@ -332,40 +334,6 @@ static const struct flow_program attempt_program = {
     .dispose = free_others,
 };
 
-/* ---- renewals: by a timer, beside the flow that holds ---- */
-
-static void on_renewal_due(struct timer *timer);
-
-static void wait_for_renewal(struct held_lock *held)
-{
-    timer_start(flow_loop(held->store.flow), &held->store.timer, held->registry->lock_renew_ms, on_renewal_due);
-}
-
-/* A renewal counts if it was confirmed within the lease that it goes on from. */
-static void take_renewal(struct held_lock *held)
-{
-    struct store_lock *own = &held->store;
-    if (own->renewal.state == PENDING_OVER && own->renewal.result == OK && now_ms(held->registry) < own->lease_end_ms)
-        own->lease_end_ms = own->renewed_ms + LOCK_LEASE_MS;
-    if (own->renewal.state == PENDING_OVER)
-        own->renewal.state = PENDING_IDLE;
-}
-
-static void on_renewal_due(struct timer *timer)
-{
-    struct store_lock *own = (struct store_lock *)(void *)((char *)timer - offsetof(struct store_lock, timer));
-    struct held_lock *held = (struct held_lock *)(void *)((char *)own - offsetof(struct held_lock, store));
-    take_renewal(held);
-    if (now_ms(held->registry) >= own->lease_end_ms)
-        return;
-    if (own->renewal.state == PENDING_IDLE) {
-        own->renewed_ms = now_ms(held->registry);
-        struct done done = registry_int_pending_done(&own->renewal, &held->gate, own->flow);
-        registry_int_pending_started(&own->renewal, storage_put(storage_of(held), own->path, own->body, 0, done));
-    }
-    wait_for_renewal(held);
-}
-
 /* ---- hold ---- */
 
 struct store_hold {
@@ -392,10 +360,7 @@ static enum flow_next attempt(struct flow *f)
 static enum flow_next begin_lease(struct flow *f)
 {
     const struct store_hold *op = flow_owner(f);
-    struct store_lock *own = &op->held->store;
-    own->lease_end_ms = own->written_ms + LOCK_LEASE_MS;
-    own->flow = f;
-    wait_for_renewal(op->held);
+    registry_int_lease_begin(f, op->held);
     return FLOW_NEXT;
 }
 
@@ -420,79 +385,4 @@ enum flow_next registry_int_store_hold(struct flow *f, struct held_lock *held)
     op->held = held;
     held->store.body = names_as_lines(&held->lock, flow_arena(f));
     return flow_call(f, &hold_program, op);
-}
-
-/* ---- writes under it ---- */
-
-enum result registry_int_write_begin(struct held_lock *held)
-{
-    if (held == NULL || held->store.path.len == 0)
-        return OK;
-    if (now_ms(held->registry) >= held->store.lease_end_ms)
-        return UNAVAILABLE;
-    held->store.in_doubt++;
-    return OK;
-}
-
-void registry_int_write_end(struct held_lock *held, enum result r)
-{
-    if (held != NULL && held->store.path.len > 0 && !registry_int_is_unknown(r))
-        held->store.in_doubt--;
-}
-
-/* ---- let go ---- */
-
-/* An intent removed when its push has been answered, in a flow of its own. */
-struct farewell {
-    struct registry *registry;
-    unsigned loop;
-    struct slice path;
-};
-
-static enum flow_next remove_intent(struct flow *f)
-{
-    const struct farewell *op = flow_owner(f);
-    return flow_await_any(f, storage_delete(op->registry->storage, op->path, flow_done(f)));
-}
-
-static const struct flow_step farewell_steps[] = {{"remove intent", remove_intent}};
-static const struct flow_program farewell_program = {.name = "lock_farewell", FLOW_STEPS(farewell_steps)};
-
-static void on_farewell_over(void *data, enum result outcome)
-{
-    const struct farewell *op = data;
-    const struct registry_background *background = &op->registry->background;
-    (void)outcome; /* what is left becomes stale */
-    if (background->ended != NULL)
-        background->ended(background->data, op->loop);
-}
-
-static void remove_later(struct flow *f, struct registry *registry, struct slice path)
-{
-    struct flow *own = flow_new(flow_loop(f));
-    struct farewell *op = ARENA_NEW(flow_arena(own), struct farewell);
-    op->registry = registry;
-    op->loop = loop_index(flow_loop(f));
-    op->path = arena_copy(flow_arena(own), path);
-    if (registry->background.begun != NULL)
-        registry->background.begun(registry->background.data, op->loop);
-    flow_start(own, &farewell_program, op, on_farewell_over, op);
-}
-
-/* A write that may still arrive keeps the others out until the object is stale. Else a mark is removed before the
- * answer, so that a push after it does not find it; an intent after it, as pushes are in a hurry. */
-enum flow_next registry_int_store_let_go(struct flow *f, struct held_lock *held)
-{
-    struct store_lock *own = &held->store;
-    timer_stop(&own->timer);
-    if (own->renewal.state == PENDING_RUNNING)
-        return registry_int_gate_wait(f, &held->gate);
-    struct slice path = own->path;
-    own->path = SLICE_EMPTY;
-    if (path.len == 0 || own->in_doubt > 0)
-        return FLOW_NEXT;
-    if (held->lock.is_exclusive)
-        return flow_await_again(f, storage_delete(storage_of(held), path, flow_done(f)));
-    remove_later(f, held->registry, path);
-    return FLOW_NEXT;
 }

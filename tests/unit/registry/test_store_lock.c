@@ -424,6 +424,26 @@ static void any_delete_removes_the_intents_of_the_dead(void **state)
     tell(&h);
 }
 
+static void a_push_removes_a_mark_of_the_dead_on_another_name(void **state)
+{
+    struct pair *p = *state;
+    struct holder h;
+    char path[128];
+    for (unsigned i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof(path), DELETES "/t.v%u." UUID, i);
+        store(p, path, SLICE("v\n"));
+    }
+    time_passes(p, LOCK_STALE_MS);
+    for (unsigned i = 0; i < 6; i++) {
+        push(&h, &p->a, "latest", NULL);
+        tell(&h);
+        assert_int_equal(count_below(p, "minato/locks"), i < 3 ? 3 : 5 - i); /* one each, when they are old enough */
+        if (i == 2)
+            time_passes(p, 1);
+    }
+    assert_nothing_is_left(p);
+}
+
 /* Ten minutes ahead or behind. */
 static void a_wrong_clock_makes_nobody_dead(void **state)
 {
@@ -691,6 +711,7 @@ int main(void)
         T(who_goes_away_while_it_waits_leaves_nothing),
         T(what_a_dead_replica_left_is_removed_when_it_is_old_enough),
         T(any_delete_removes_the_intents_of_the_dead),
+        T(a_push_removes_a_mark_of_the_dead_on_another_name),
         T(a_wrong_clock_makes_nobody_dead),
         T(an_intent_too_large_to_be_read_is_waited_for),
         T(no_write_begins_when_the_lease_is_over),
