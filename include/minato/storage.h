@@ -36,6 +36,10 @@ enum result storage_put_pages(struct storage *storage, struct slice path, const 
 enum result storage_put_if_match(struct storage *storage, struct slice path, struct slice bytes, struct slice etag,
                                  struct done done) NODISCARD;
 enum result storage_delete(struct storage *storage, struct slice path, struct done done) NODISCARD;
+/* Any number of them, in no order; OK: none is there any more, whether or not it was. Where the driver cannot, one by
+ * one. */
+enum result storage_delete_many(struct storage *storage, const struct slice *paths, size_t count,
+                                struct done done) NODISCARD;
 enum result storage_list(struct storage *storage, struct slice folder, struct slice after, size_t limit,
                          struct arena *arena, struct storage_listing *ret_listing, struct done done) NODISCARD;
 enum result storage_open_read(struct storage *storage, struct slice path, uint64_t offset, uint64_t length,

@@ -23,6 +23,7 @@
 
 #define STORAGE_PATH_MAX 1023
 #define STORAGE_ETAG_MAX 63
+#define STORAGE_DELETE_MAX 1000
 
 enum storage_put_flags {
     STORAGE_PUT_CREATE_ONLY = 1, /* EXISTS if there is an object already; of several creators exactly one gets OK */
@@ -66,6 +67,7 @@ struct storage_capabilities {
     bool can_rename;        /* rename_create is there: bytes can move to their digest's path */
     bool can_presign;       /* presign is there: readers are sent to the store */
     bool can_put_if_match;  /* put_if_match is there: compare-and-swap of one object */
+    bool can_delete_many;   /* delete_many is there */
     bool parts_of_any_size; /* parts may have any size and offset; else all but the last are `part_bytes` long */
     uint64_t part_bytes;    /* the size of parts it likes best */
     uint32_t parts_max;     /* most parts of one object; 0 means no limit */
@@ -114,6 +116,9 @@ struct storage_driver {
     enum result (*put_if_match)(void *self, struct slice path, struct slice bytes, struct slice etag, struct done done);
     /* NOT_FOUND if there was none. Also removes the folders above that are empty, whether or not there was one. */
     enum result (*delete)(void *self, struct slice path, struct done done);
+    /* (optional) Removes up to STORAGE_DELETE_MAX objects. OK: none of them is there any more, or was; else some may be
+     * gone. */
+    enum result (*delete_many)(void *self, const struct slice *paths, size_t count, struct done done);
     /* One level below `folder`, at most `limit` entries. A folder that does not exist is an empty one. After a crash a
      * folder may be listed that has no object left below it. */
     enum result (*list)(void *self, struct slice folder, struct slice after, size_t limit, struct arena *arena,

@@ -43,10 +43,9 @@ static const struct flow_program removal_program = {.name = "removal", FLOW_STEP
 /* ---- what a tag has ever named, by one digest algorithm ---- */
 
 struct history {
-    struct fan fan;
     struct held_lock *held;
     struct folder_list list;
-    size_t begun;
+    struct slice *paths;
     bool *ret_is_removed;
 };
 
@@ -56,30 +55,28 @@ static enum flow_next list_history(struct flow *f)
     return registry_int_list_folder(f, &op->list);
 }
 
-static bool has_next_entry(struct fan *fan)
-{
-    const struct history *op = (const struct history *)fan;
-    return op->begun < op->list.count;
-}
-
-static const struct flow_program *take_next_entry(struct fan *fan, struct arena *arena, void **ret_owner)
-{
-    struct history *op = (struct history *)fan;
-    struct slice name = op->list.names[op->begun++];
-    struct removal *removal = ARENA_NEW(arena, struct removal);
-    removal->held = op->held;
-    removal->path = arena_format(arena, "%.*s/%.*s/link", SLICE_ARG(op->list.folder), SLICE_ARG(name));
-    removal->ret_is_removed = op->ret_is_removed;
-    *ret_owner = removal;
-    return &removal_program;
-}
-
 static enum flow_next remove_entries(struct flow *f)
 {
     struct history *op = flow_owner(f);
-    op->fan.has_next = has_next_entry;
-    op->fan.take_next = take_next_entry;
-    return flow_call(f, &registry_int_fan_program, &op->fan);
+    op->paths = ARENA_ARRAY(flow_arena(f), struct slice, op->list.count + 1);
+    for (size_t i = 0; i < op->list.count; i++)
+        op->paths[i] =
+            arena_format(flow_arena(f), "%.*s/%.*s/link", SLICE_ARG(op->list.folder), SLICE_ARG(op->list.names[i]));
+    enum result r = registry_int_write_begin(op->held);
+    if (r == OK)
+        r = storage_delete_many(op->list.registry->storage, op->paths, op->list.count, flow_done(f));
+    return flow_await_any(f, r);
+}
+
+static enum flow_next judge_entries(struct flow *f)
+{
+    const struct history *op = flow_owner(f);
+    enum result r = flow_result(f);
+    registry_int_write_end(op->held, r);
+    if (r != OK)
+        return flow_fail(f, r);
+    *op->ret_is_removed = *op->ret_is_removed || op->list.count > 0;
+    return FLOW_NEXT;
 }
 
 /* A crash may have left its folder, which would be listed: a delete of any object in it takes the folders that are
@@ -105,6 +102,7 @@ static void free_history(void *owner)
 static const struct flow_step history_steps[] = {
     {"list history", list_history},
     {"remove entries", remove_entries},
+    {"judge entries", judge_entries},
     {"remove empty folder", remove_empty_folder},
 };
 static const struct flow_program history_program = {

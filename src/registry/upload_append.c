@@ -327,19 +327,18 @@ enum flow_next registry_int_writer_drop_bytes(struct flow *f)
                                                      &s->state.multipart, flow_done(f)));
 }
 
-/* Again for each. A session in many small chunks does not keep all its states. */
+/* A session in many small chunks does not keep all its states. */
 enum flow_next registry_int_writer_prune(struct flow *f)
 {
     struct upload_writer *w = flow_owner(f);
     struct upload_session *s = &w->session;
-    if (!w->is_closed || flow_outcome(f) != OK || s->seq % PRUNE_EVERY != 0 || w->pruned == PRUNE_EVERY)
+    if (!w->is_closed || flow_outcome(f) != OK || s->seq % PRUNE_EVERY != 0)
         return FLOW_NEXT;
-    w->pruned++;
-    uint32_t seq = s->seq - w->pruned;
-    if (seq == 0)
-        return FLOW_NEXT;
-    return flow_await_again(
-        f, storage_delete(s->registry->storage, layout_upload_state(s->arena, s->uuid, seq), flow_done(f)));
+    struct slice *paths = ARENA_ARRAY(s->arena, struct slice, PRUNE_EVERY);
+    size_t count = 0;
+    for (uint32_t back = 1; back <= PRUNE_EVERY && back < s->seq; back++)
+        paths[count++] = layout_upload_state(s->arena, s->uuid, s->seq - back);
+    return flow_await_any(f, storage_delete_many(s->registry->storage, paths, count, flow_done(f)));
 }
 
 void registry_int_writer_dispose(void *owner)

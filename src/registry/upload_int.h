@@ -138,7 +138,6 @@ struct upload_writer {
     bool is_finished;  /* published: nothing to close */
     bool is_closed;    /* the state after this writer's is saved */
     bool has_synced;
-    uint32_t pruned; /* states removed */
     uint64_t claimed_offset;
     struct digest_state claimed_hash;
     uint64_t received;

@@ -160,7 +160,6 @@ const struct flow_program registry_int_session_load_program = {.name = "session_
 static enum flow_next abort_multipart(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
-    s->attempts = 0;
     s->after = SLICE_EMPTY;
     if (s->state.multipart.id[0] == '\0')
         return FLOW_NEXT;
@@ -195,9 +194,8 @@ static enum flow_next delete_bytes(struct flow *f)
 static enum flow_next list_states(struct flow *f)
 {
     struct upload_session *s = flow_owner(f);
-    if (s->state.multipart.id[0] != '\0' && s->attempts == 0 && flow_result(f) != OK && flow_result(f) != NOT_FOUND)
+    if (s->state.multipart.id[0] != '\0' && flow_result(f) != OK && flow_result(f) != NOT_FOUND)
         return flow_fail(f, flow_result(f));
-    s->attempts = 0;
     struct slice folder = layout_upload_folder(s->arena, s->uuid);
     return flow_await(
         f, storage_list(s->registry->storage, folder, SLICE_EMPTY, LIST_LIMIT, s->arena, &s->listing, flow_done(f)));
@@ -216,26 +214,50 @@ static int compare_seq(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-/* Again for each. The newest goes last: until then the session, bytes gone or not, is still found by the purge. */
-static enum flow_next delete_states(struct flow *f)
+static struct slice path_of_state(const struct upload_session *s, size_t i)
 {
-    struct upload_session *s = flow_owner(f);
-    if (s->attempts == 0) {
-        if (s->listing.count > 1)
-            qsort(s->listing.entries, s->listing.count, sizeof(s->listing.entries[0]), compare_seq);
-    } else if (flow_result(f) != OK && flow_result(f) != NOT_FOUND) {
-        return flow_fail(f, flow_result(f));
-    }
-    if (s->attempts == s->listing.count)
-        return FLOW_NEXT;
-    const struct storage_entry *entry = &s->listing.entries[s->attempts++];
     struct slice folder = layout_upload_folder(s->arena, s->uuid);
-    struct slice path = arena_format(s->arena, "%.*s/%.*s", SLICE_ARG(folder), SLICE_ARG(entry->name));
-    return flow_await_again(f, storage_delete(s->registry->storage, path, flow_done(f)));
+    return arena_format(s->arena, "%.*s/%.*s", SLICE_ARG(folder), SLICE_ARG(s->listing.entries[i].name));
+}
+
+static enum flow_next delete_older_states(struct flow *f)
+{
+    const struct upload_session *s = flow_owner(f);
+    size_t count = s->listing.count;
+    if (count < 2)
+        return FLOW_NEXT;
+    qsort(s->listing.entries, count, sizeof(s->listing.entries[0]), compare_seq);
+    struct slice *paths = ARENA_ARRAY(s->arena, struct slice, count - 1);
+    for (size_t i = 0; i + 1 < count; i++)
+        paths[i] = path_of_state(s, i);
+    return flow_await(f, storage_delete_many(s->registry->storage, paths, count - 1, flow_done(f)));
+}
+
+/* The newest goes last: until then the session, bytes gone or not, is still found by the purge. */
+static enum flow_next delete_newest_state(struct flow *f)
+{
+    const struct upload_session *s = flow_owner(f);
+    if (s->listing.count == 0)
+        return FLOW_NEXT;
+    return flow_await_any(f,
+                          storage_delete(s->registry->storage, path_of_state(s, s->listing.count - 1), flow_done(f)));
+}
+
+static enum flow_next judge_delete(struct flow *f)
+{
+    const struct upload_session *s = flow_owner(f);
+    if (s->listing.count > 0 && flow_result(f) != OK && flow_result(f) != NOT_FOUND)
+        return flow_fail(f, flow_result(f));
+    return FLOW_NEXT;
 }
 
 static const struct flow_step remove_steps[] = {
-    {"abort multipart", abort_multipart}, {"read location", read_location}, {"delete bytes", delete_bytes},
-    {"list states", list_states},         {"delete states", delete_states},
+    {"abort multipart", abort_multipart},
+    {"read location", read_location},
+    {"delete bytes", delete_bytes},
+    {"list states", list_states},
+    {"delete older states", delete_older_states},
+    {"delete newest state", delete_newest_state},
+    {"judge delete", judge_delete},
 };
 const struct flow_program registry_int_session_remove_program = {.name = "session_remove", FLOW_STEPS(remove_steps)};

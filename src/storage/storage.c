@@ -191,6 +191,67 @@ enum result storage_delete(struct storage *storage, struct slice path, struct do
     return watched_result(storage, d, storage->driver->delete (storage->self, path, d));
 }
 
+/* Many deletes, under way: as many at once as the driver takes. */
+struct deletes {
+    struct storage *storage;
+    const struct slice *paths;
+    size_t left;
+    size_t batch;
+    struct done done;
+};
+
+static enum result delete_batch(struct deletes *d, struct done done)
+{
+    struct storage *storage = d->storage;
+    bool can_many = storage->driver->delete_many != NULL && storage_capabilities(storage).can_delete_many;
+    size_t most = can_many ? STORAGE_DELETE_MAX : 1;
+    d->batch = d->left < most ? d->left : most;
+    if (!can_many)
+        return storage_delete(storage, d->paths[0], done);
+    struct done watched = watch(storage, done);
+    return watched_result(storage, watched, storage->driver->delete_many(storage->self, d->paths, d->batch, watched));
+}
+
+static void on_batch_deleted(void *data, enum result r);
+
+/* `r` is what the batch before came to. */
+static enum result delete_rest(struct deletes *d, enum result r)
+{
+    for (;;) {
+        if (r == PENDING || (r != OK && r != NOT_FOUND))
+            return r;
+        d->paths += d->batch;
+        d->left -= d->batch;
+        if (d->left == 0)
+            return OK;
+        r = delete_batch(d, (struct done){on_batch_deleted, d, d->done.loop});
+    }
+}
+
+static void on_batch_deleted(void *data, enum result r)
+{
+    struct deletes *d = data;
+    r = delete_rest(d, r);
+    if (r == PENDING)
+        return;
+    struct done done = d->done;
+    free(d);
+    done_call(done, r);
+}
+
+enum result storage_delete_many(struct storage *storage, const struct slice *paths, size_t count, struct done done)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!storage_path_is_valid(paths[i]))
+            return INVALID;
+    struct deletes *d = xmalloc(sizeof(*d));
+    *d = (struct deletes){.storage = storage, .paths = paths, .left = count, .done = done};
+    enum result r = delete_rest(d, OK);
+    if (r != PENDING)
+        free(d);
+    return r;
+}
+
 enum result storage_list(struct storage *storage, struct slice folder, struct slice after, size_t limit,
                          struct arena *arena, struct storage_listing *ret_listing, struct done done)
 {

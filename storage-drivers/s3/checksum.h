@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CRC32C as S3 writes it, of bytes that have no digest to be checked by. Pure; any thread.
+ * Checksums as S3 writes them, of bytes that have no digest to be checked by. Pure; any thread.
  */
 #ifndef MINATO_S3_CHECKSUM_H
 #define MINATO_S3_CHECKSUM_H
@@ -12,5 +12,9 @@
 
 /* Of a chain of pages: base64 of four bytes, the highest first, and a NUL. */
 void s3_checksum(const struct page *pages, char out[S3_CHECKSUM_TEXT + 1]);
+
+#define S3_CONTENT_MD5_TEXT 24
+/* The value of Content-MD5, which stores of any age take where they insist on a checksum, and a NUL. */
+void s3_content_md5(struct slice bytes, char out[S3_CONTENT_MD5_TEXT + 1]);
 
 #endif

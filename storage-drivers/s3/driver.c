@@ -148,6 +148,7 @@ static struct storage_capabilities s3_capabilities(const void *self)
     return (struct storage_capabilities){
         .can_presign = true,
         .can_put_if_match = s3->can_swap,
+        .can_delete_many = s3->can_delete_many,
         .part_bytes = s3->part_bytes,
         .parts_max = PARTS_MAX,
         .object_bytes_max = OBJECT_BYTES_MAX,
@@ -167,6 +168,7 @@ const struct storage_driver s3_driver = {
     .put_pages = s3_put_pages,
     .put_if_match = s3_put_if_match,
     .delete = s3_delete,
+    .delete_many = s3_delete_many,
     .list = s3_list,
     .open_read = s3_open_read,
     .read = s3_read,

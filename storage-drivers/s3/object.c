@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whole objects: stat, get, put, delete, and whether the bucket is there.
+ * Whole objects: stat, get, put, and whether the bucket is there.
  */
 #include "s3_int.h"
 
 #include <stdlib.h>
 
 #include <time.h>
-
-#define IS_DONE(status) ((status) >= 200 && (status) < 300)
 
 /* ---- what an answer says of an object ---- */
 
@@ -73,7 +71,7 @@ static void finish_stat(struct s3_call *call, enum result r)
 {
     struct stat_op *op = (struct stat_op *)call;
     struct storage_object object;
-    if (r == OK && !IS_DONE(call->exchange.status))
+    if (r == OK && !S3_IS_DONE(call->exchange.status))
         r = s3_result_of(call);
     if (r == OK)
         r = s3_object_of(&call->exchange, &object);
@@ -116,7 +114,7 @@ static void finish_get(struct s3_call *call, enum result r)
 {
     struct get_op *op = (struct get_op *)call;
     struct storage_object object;
-    if (r == OK && !IS_DONE(call->exchange.status))
+    if (r == OK && !S3_IS_DONE(call->exchange.status))
         r = s3_result_of(call);
     if (r == OK)
         r = call->exchange.answer.len > op->max_bytes ? TOO_LARGE : s3_object_of(&call->exchange, &object);
@@ -211,7 +209,7 @@ static void finish_put(struct s3_call *call, enum result r)
     struct put_op *op = (struct put_op *)call;
     call->was_doubtful = call->was_doubtful || (r == UNAVAILABLE && call->exchange.was_sent) ||
                          (r == OK && call->exchange.status >= 500);
-    if (r == OK && !IS_DONE(call->exchange.status))
+    if (r == OK && !S3_IS_DONE(call->exchange.status))
         r = call->exchange.status == 412 ? op->refused : s3_result_of(call);
     if (must_be_looked_at(op, r))
         r = look_at(op, r);
@@ -267,40 +265,11 @@ enum result s3_put_if_match(void *self, struct slice path, struct slice bytes, s
     return s3_operation_start(&op->call);
 }
 
-/* ---- delete: the store does not say whether there was something, so it is asked before ---- */
-
-struct delete_op {
-    struct s3_call call;
-    bool is_asked;
-};
-
-static void finish_delete(struct s3_call *call, enum result r)
-{
-    struct delete_op *op = (struct delete_op *)call;
-    if (r == OK && !IS_DONE(call->exchange.status))
-        r = s3_result_of(call);
-    if (r == OK && !op->is_asked) {
-        op->is_asked = true;
-        call->method = "DELETE";
-        r = s3_call_start(call);
-        if (r == PENDING)
-            return;
-    }
-    s3_operation_end(call, r);
-}
-
-enum result s3_delete(void *self, struct slice path, struct done done)
-{
-    struct delete_op *op = s3_operation_new(sizeof(*op), self, "HEAD", path, done);
-    op->call.finish = finish_delete;
-    return s3_operation_start(&op->call);
-}
-
 /* ---- check ---- */
 
 static void finish_check(struct s3_call *call, enum result r)
 {
-    if (r == OK && !IS_DONE(call->exchange.status))
+    if (r == OK && !S3_IS_DONE(call->exchange.status))
         r = s3_result_of(call);
     s3_operation_end(call, r);
 }

@@ -178,6 +178,16 @@ static void probe_checksums(struct probe *probe)
                                ask(probe, "PUT", S3_CHECKSUM_FIELD ": " PROBE_CHECKSUM, SLICE_EMPTY) == 200;
 }
 
+/* The object goes by the request for many, where the store has it. */
+static void remove_object(struct probe *probe)
+{
+    probe->is_over = false;
+    wait(probe, s3_delete_many(probe->s3, &probe->path, 1, (struct done){note_end, probe, probe->loop}));
+    probe->s3->can_delete_many = probe->r == OK && ask(probe, "HEAD", NULL, SLICE_EMPTY) == 404;
+    if (!probe->s3->can_delete_many)
+        (void)ask(probe, "DELETE", NULL, SLICE_EMPTY);
+}
+
 enum result s3_probe(struct s3 *s3, struct strbuf *ret_why)
 {
     struct probe probe = {.s3 = s3};
@@ -198,7 +208,7 @@ enum result s3_probe(struct s3 *s3, struct strbuf *ret_why)
     if (r == OK)
         probe_swap(&probe);
     if (r == OK || r == UNSUPPORTED)
-        (void)ask(&probe, "DELETE", NULL, SLICE_EMPTY);
+        remove_object(&probe);
     http_client_leave(s3->http, probe.loop);
     loop_free(probe.loop);
     arena_done(&probe.arena);

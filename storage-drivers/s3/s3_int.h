@@ -18,6 +18,8 @@
 #define S3_CALL_FIELDS_MAX 10
 #define S3_ANSWER_MAX (16u * 1024u * 1024u) /* of a listing or an error */
 
+#define S3_IS_DONE(status) ((status) >= 200 && (status) < 300)
+
 /* Within which everything ends, whatever the store does. */
 struct s3_times {
     uint32_t attempt_ms;
@@ -43,6 +45,7 @@ struct s3 {
     bool is_google;       /* signs as Google wants it, and creates under a generation of 0 */
     bool has_bare_etags;  /* wants If-Match without quotes */
     bool can_swap;
+    bool can_delete_many;
     bool has_checksums; /* verifies a CRC32C that is sent along */
     uint64_t part_bytes;
     struct s3_times times;
@@ -114,6 +117,7 @@ enum result s3_put_pages(void *self, struct slice path, const struct page *pages
                          unsigned flags, struct done done);
 enum result s3_put_if_match(void *self, struct slice path, struct slice bytes, struct slice etag, struct done done);
 enum result s3_delete(void *self, struct slice path, struct done done);
+enum result s3_delete_many(void *self, const struct slice *paths, size_t count, struct done done);
 enum result s3_check(void *self, struct done done);
 enum result s3_list(void *self, struct slice folder, struct slice after, size_t limit, struct arena *arena,
                     struct storage_listing *ret_listing, struct done done);

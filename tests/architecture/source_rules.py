@@ -24,7 +24,7 @@ THIRD_PARTIES = {
     r"\bcyaml_": r"src/config/",
     # Of the storage, what signs the URLs of content delivery networks.
     r"<openssl/": r"src/base/|src/oci/|src/access/|src/index/|src/registry/upload_token\.c$|src/http/|"
-                  r"src/storage/cdn_signature\.c$|storage-drivers/s3/(sigv4|google_key)\.c$",
+                  r"src/storage/cdn_signature\.c$|storage-drivers/s3/(sigv4|google_key|checksum)\.c$",
 }
 
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The S3 driver against a store that fails in every way: what its calls come to, and when."""
+import json
 import os
 import time
 
 import pytest
 
 from fault_store import FaultStore, answer, drop_after, drop_before, stall, stall_after, trickle, trickle_body, truncate
-from minato import Minato, wait_until
+from minato import INDEX, Minato, wait_until
 from s3_calls import S3Calls
+from users import login, server_with_user
 
 MIB = 1 << 20
 # Short times, so that a deadline is seen in a test's time.
@@ -49,7 +51,7 @@ def end_in_time(faulty, calls, operation, fault):
 
 
 @pytest.mark.parametrize("operation", ["check", "stat", "get", "put", "create", "create-blob", "put-tail", "swap", "delete",
-                                       "list", "open-read", "begin", "part", "complete", "abort"])
+                                       "delete-many", "list", "open-read", "begin", "part", "complete", "abort"])
 def test_a_call_ends_in_time_though_the_store_is_silent(faulty, calls, operation):
     assert end_in_time(faulty, calls, operation, stall()) == "UNAVAILABLE"
 
@@ -178,6 +180,15 @@ def test_a_body_that_came_too_slowly_for_the_store_is_sent_again(faulty, calls):
     assert calls.one("put", "faults/timeout", "bytes").result == "OK"
 
 
+@pytest.mark.parametrize("body, result", [("<DeleteResult><Error><Key>k</Key><Code>InternalError</Code></Error></DeleteResult>",
+                                            "UNAVAILABLE"),
+                                           ("<DeleteResult><Error><Code>AccessDenied</Code></Error></DeleteResult>", "IO"),
+                                           ("<html>", "CORRUPT")])
+def test_a_200_may_say_that_many_were_not_deleted(faulty, calls, body, result):
+    faulty.fail(answer(200, body=body.encode()), method="POST")
+    assert calls.one("delete-many", "faults/many", "x", 5).result == result
+
+
 # ---- repetitions ----
 
 LOST = {"lost before": drop_before(), "lost after": drop_after(), "cut": truncate(), "500": answer(500), "502": answer(502)}
@@ -196,6 +207,7 @@ def test_what_may_not_happen_twice_is_sent_once(faulty, calls, operation, method
 
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
 @pytest.mark.parametrize("operation, method", [("put", "PUT"), ("create", "PUT"), ("part", "PUT"), ("delete", "DELETE"),
+                                               ("delete-many", "POST"),
                                                ("get", "GET"), ("open-read", "GET"), ("list", "GET"), ("abort", "DELETE")])
 def test_what_may_happen_twice_is_sent_again(faulty, calls, operation, method, fault):
     path = f"faults/again-{operation}"
@@ -262,6 +274,31 @@ def test_calls_that_failed_together_do_not_come_back_together(faulty):
     begun = min(record.begun for record in faulty.seen(path="jitter"))
     later = sorted(record.begun - begun for record in faulty.seen(path="jitter"))[20:]
     assert later[0] > 0.04 and later[-1] - later[0] > 0.2, later
+
+
+def test_what_was_just_listed_is_deleted_by_one_request(faulty, tmp_path):
+    config = faulty.apply({}, tmp_path / "data")
+    with server_with_user(tmp_path, **config) as server:
+        client = login(server)
+        for number in range(20):
+            manifest = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [],
+                                   "annotations": {"number": str(number)}}).encode()
+            assert client.put_manifest("faults/tag", "latest", manifest, INDEX).status == 201
+        faulty.forget()
+        assert client.request("DELETE", "/v2/faults/tag/manifests/latest").status == 202
+        assert faulty.count("DELETE", "/tags/latest/index/") == 0
+        assert faulty.count("POST", "delete=") == 1
+        assert client.get("/v2/faults/tag/manifests/latest").status == 404
+        faulty.forget()
+        location = client.begin_upload("faults/tag")
+        for number in range(40):  # every 32nd state takes those before it along
+            reply = client.request("PATCH", location, body=b"x", headers={"Content-Length": "1"})
+            assert reply.status == 202
+            location = reply.header("location")
+        assert faulty.count("POST", "delete=") == 1
+        assert client.request("DELETE", location).status == 204
+        assert faulty.count("POST", "delete=") == 2 and faulty.count("DELETE", "/uploads/.*/[0-9]+$") == 1
+        client.close()
 
 
 def test_a_blob_is_published_though_every_first_answer_is_lost(faulty, tmp_path):

@@ -159,6 +159,16 @@ static enum result do_delete(struct call *call)
     return storage_delete(call->program->storage, call->path, call->done);
 }
 
+/* SIZE of them, in the folder PATH. */
+static enum result do_delete_many(struct call *call)
+{
+    size_t count = call->body.len;
+    struct slice *paths = ARENA_ARRAY(&call->arena, struct slice, count);
+    for (size_t i = 0; i < count; i++)
+        paths[i] = arena_format(&call->arena, "%.*s/%zu", SLICE_ARG(call->path), i);
+    return storage_delete_many(call->program->storage, paths, count, call->done);
+}
+
 static enum result do_list(struct call *call)
 {
     return storage_list(call->program->storage, call->path, SLICE_EMPTY, 1000, &call->arena, &call->listing,
@@ -216,6 +226,7 @@ static const struct operation {
     {"put-tail", do_put_tail},
     {"swap", do_swap},
     {"delete", do_delete},
+    {"delete-many", do_delete_many},
     {"list", do_list},
     {"open-read", do_open_read},
     {"begin", do_begin},

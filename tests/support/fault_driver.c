@@ -320,6 +320,15 @@ static enum result fault_delete(void *self, struct slice path, struct done done)
     return is_refused(call) ? refuse(call) : end(call, f->inner->delete (f->self, path, inner_done(call)));
 }
 
+static enum result fault_delete_many(void *self, const struct slice *paths, size_t count, struct done done)
+{
+    struct fault_driver *f = self;
+    struct call *call = begin(f, "delete_many", done);
+    if (call->is_faulty && call->kind == FAULT_SHORT)
+        return end(call, f->inner->delete_many(f->self, paths, count / 2, inner_done(call)));
+    return is_refused(call) ? refuse(call) : end(call, f->inner->delete_many(f->self, paths, count, inner_done(call)));
+}
+
 static enum result fault_list(void *self, struct slice folder, struct slice after, size_t limit, struct arena *arena,
                               struct storage_listing *ret_listing, struct done done)
 {
@@ -594,6 +603,7 @@ const struct storage_driver fault_driver = {
     .put_pages = fault_put_pages,
     .put_if_match = fault_put_if_match,
     .delete = fault_delete,
+    .delete_many = fault_delete_many,
     .list = fault_list,
     .open_read = fault_open_read,
     .read = fault_read,

@@ -22,8 +22,9 @@ extern const struct storage_driver fault_driver;
 enum fault_kind {
     FAULT_BEFORE, /* the call has no effect and reports `result` */
     FAULT_AFTER,  /* the call has its effect, but reports `result`: an answer that was lost */
-    FAULT_SHORT,  /* half of it has its effect: multipart_put stores half the bytes and reports `result`; read brings
-                     one byte and reports OK; any other call is as FAULT_BEFORE */
+    FAULT_SHORT,  /* half of it has its effect: multipart_put stores half the bytes, delete_many removes half the
+                     objects,  and they report `result`; read brings one byte and reports OK; any other call is as
+                     FAULT_BEFORE */
     FAULT_STALL,  /* the call has its effect and reports nothing before fault_driver_release; then `result` */
     FAULT_HOLD,   /* put, put_if_match and delete have no effect before fault_driver_release, and report then: `result`,
                      or with OK what the inner driver says; any other call is as FAULT_STALL */

@@ -35,10 +35,10 @@ class Fault:
     seconds: float = 0  # None: for ever
 
 
-def answer(status, code="", words="Scripted", **fields):
+def answer(status, code="", words="Scripted", body=b"", **fields):
     """The store is not asked. `code` is S3's, `words` end the first line; fields are named retry_after for Retry-After."""
-    body = f"<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>".encode() if code else b""
-    return Fault("answer", status, body, words=words, fields=tuple((name.replace("_", "-"), str(value)) for name, value in fields.items()))
+    error = f"<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>".encode() if code else b""
+    return Fault("answer", status, body or error, words=words, fields=tuple((name.replace("_", "-"), str(value)) for name, value in fields.items()))
 
 
 def drop_before():

@@ -197,6 +197,15 @@ static enum result memory_delete(void *self, struct slice path, struct done done
     return is_there ? OK : NOT_FOUND;
 }
 
+static enum result memory_delete_many(void *self, const struct slice *paths, size_t count, struct done done)
+{
+    if (count > STORAGE_DELETE_MAX)
+        return INVALID;
+    for (size_t i = 0; i < count; i++)
+        (void)memory_delete(self, paths[i], done);
+    return OK;
+}
+
 static enum result memory_rename_create(void *self, struct slice from, struct slice to, struct done done)
 {
     (void)done;
@@ -343,6 +352,7 @@ struct storage_capabilities memory_driver_like_s3(uint64_t part_bytes)
 {
     return (struct storage_capabilities){.can_presign = true,
                                          .can_put_if_match = true,
+                                         .can_delete_many = true,
                                          .part_bytes = part_bytes,
                                          .parts_max = PARTS_MAX,
                                          .object_bytes_max = PARTS_MAX * part_bytes};
@@ -443,6 +453,7 @@ const struct storage_driver memory_driver = {
     .put_pages = memory_int_put_pages,
     .put_if_match = memory_put_if_match,
     .delete = memory_delete,
+    .delete_many = memory_delete_many,
     .list = memory_list,
     .open_read = memory_open_read,
     .read = memory_read,

@@ -13,7 +13,8 @@ extern const struct storage_driver memory_driver;
 
 /* What the filesystem can do: rename, put_if_match, parts of any size. */
 struct storage_capabilities memory_driver_like_filesystem(void);
-/* What S3 can do: presign, put_if_match, parts of `part_bytes`; no rename and no reading of parts before complete. */
+/* What S3 can do: presign, put_if_match, delete_many, parts of `part_bytes`; no rename and no reading of parts before
+ * complete. */
 struct storage_capabilities memory_driver_like_s3(uint64_t part_bytes);
 
 /* The `self` for storage_wrap(&memory_driver, self, ..); freed by its close. */

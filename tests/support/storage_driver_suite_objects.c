@@ -289,6 +289,29 @@ static void delete_removes_the_object_and_emptied_folders(void **state)
     suite_delete(s, "suite/keep");
 }
 
+/* More than one request takes, where the driver has one for many. */
+static void delete_many_leaves_none_of_them(void **state)
+{
+    struct suite *s = *state;
+    enum { EVERY = 50 };
+    size_t count = storage_capabilities(s->storage).can_delete_many ? STORAGE_DELETE_MAX + 3 : 60;
+    struct slice *paths = ARENA_ARRAY(&s->arena, struct slice, count);
+    for (size_t i = 0; i < count; i++) {
+        paths[i] = arena_format(&s->arena, "suite/d/%zu/_a.b-%zu/link", i, i);
+        if (i % EVERY == 0 || i + 1 == count)
+            suite_put(s, arena_cstr(&s->arena, paths[i]), SLICE("x"));
+    }
+    suite_put(s, "suite/d/kept/link", SLICE("x"));
+    suite_expect(OK, AWAIT(s->loop, storage_delete_many(s->storage, paths, count, done)));
+    struct slice names = suite_names(s, "suite/d", 100);
+    assert_true(slice_equal(names, SLICE("kept/")));
+    suite_expect(OK, AWAIT(s->loop, storage_delete_many(s->storage, paths, 2, done)));
+    suite_expect(OK, AWAIT(s->loop, storage_delete_many(s->storage, paths, 0, done)));
+    paths[1] = SLICE("../x");
+    suite_expect(INVALID, AWAIT(s->loop, storage_delete_many(s->storage, paths, 2, done)));
+    suite_delete(s, "suite/d/kept/link");
+}
+
 static void list_shows_one_level(void **state)
 {
     struct suite *s = *state;
@@ -523,6 +546,7 @@ const struct suite_test suite_object_tests[] = {
     SUITE_TEST(put_if_match_replaces_only_what_it_names),
     SUITE_TEST(of_many_swappers_exactly_one_wins),
     SUITE_TEST(delete_removes_the_object_and_emptied_folders),
+    SUITE_TEST(delete_many_leaves_none_of_them),
     SUITE_TEST(list_shows_one_level),
     SUITE_TEST(list_pages_bring_every_entry_once),
     SUITE_TEST(listing_goes_on_after_a_name_that_was_deleted),
