@@ -46,9 +46,10 @@ struct http_exchange {
     struct arena *arena;       /* where head and body of the answer go */
     /* out */
     unsigned status;
-    struct slice head;   /* its lines as they came, the status line first */
-    struct slice answer; /* the body */
-    bool was_sent;       /* the server may have seen the request; also on failure */
+    struct slice head;    /* its lines as they came, the status line first */
+    struct slice answer;  /* the body */
+    bool was_sent;        /* the server may have seen the request; also on failure */
+    struct slice trouble; /* on failure: what it was, for an operator */
 };
 
 /* OK: there is an answer, whatever its status. UNAVAILABLE: there is none, or only a part of one. */

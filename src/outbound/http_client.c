@@ -215,6 +215,7 @@ static struct http_download *begin(struct http_client *client, struct http_excha
     set_request(t, exchange);
     set_limits(t, &client->settings, exchange->timeout_ms);
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->trouble);
     curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_request);
     curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_head_line);
@@ -250,6 +251,7 @@ static void fill_exchange(struct http_download *t)
     long status = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     x->was_sent = t->was_sent;
+    x->trouble = arena_copy(x->arena, slice_from_cstr(t->trouble));
     x->status = t->has_head ? (unsigned)status : 0;
     x->head = arena_copy(x->arena, strbuf_slice(&t->head));
     x->answer = arena_copy(x->arena, strbuf_slice(&t->answer));

@@ -28,6 +28,7 @@ struct http_download {
     bool is_over;
     enum result outcome; /* when over */
     bool is_too_large;
+    char trouble[CURL_ERROR_SIZE];
     struct strbuf head;
     struct strbuf answer;
     /* the request */

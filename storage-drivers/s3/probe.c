@@ -21,6 +21,7 @@ struct probe {
     unsigned status;
     char code[64];
     char etag[STORAGE_ETAG_MAX + 1];
+    char trouble[256]; /* without an answer */
 };
 
 static void note_end(void *data, enum result r)
@@ -44,6 +45,7 @@ static void finish(struct s3_call *call, enum result r)
     struct slice etag = SLICE_EMPTY;
     probe->status = r == OK ? call->exchange.status : 0;
     copy_text(s3_element(call->exchange.answer, "Code"), probe->code, sizeof(probe->code));
+    copy_text(call->exchange.trouble, probe->trouble, sizeof(probe->trouble));
     if (r == OK && http_exchange_field(&call->exchange, SLICE("etag"), &etag) && etag.len > 2)
         copy_text(slice_of(etag.ptr + 1, etag.len - 2), probe->etag, sizeof(probe->etag));
     s3_operation_end(call, r);
@@ -80,8 +82,8 @@ static enum result explain(struct probe *probe, struct strbuf *ret_why)
     const struct s3 *s3 = probe->s3;
     strbuf_append_cstr(ret_why, "storage.s3: ");
     if (probe->status == 0)
-        strbuf_append_format(ret_why, "no answer from %.*s://%.*s: check endpoint, network and ca",
-                             SLICE_ARG(s3->scheme), SLICE_ARG(s3->host));
+        strbuf_append_format(ret_why, "no answer from %.*s://%.*s (%s): check endpoint, network and storage.s3.ca",
+                             SLICE_ARG(s3->scheme), SLICE_ARG(s3->host), probe->trouble);
     else if (probe->status == 404)
         strbuf_append_format(ret_why, "there is no bucket at %.*s%.*s: create it, or check bucket and path_style",
                              SLICE_ARG(s3->host), SLICE_ARG(s3->bucket_path));
