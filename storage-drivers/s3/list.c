@@ -22,13 +22,15 @@ struct list_op {
 
 /* The document as it is read. */
 struct listing_parse {
-    const struct list_op *op;
+    struct slice prefix;
+    struct arena *arena;
     struct storage_listing listing;
     size_t capacity;
     XML_Parser parser;
     unsigned depth;
     bool is_in_prefix; /* of <CommonPrefixes> */
     bool is_in_object;
+    bool is_truncated;
     struct strbuf text;
     bool is_broken;
 };
@@ -42,16 +44,19 @@ static void give_up(struct listing_parse *p)
 static void add_entry(struct listing_parse *p, bool is_folder)
 {
     struct slice key = strbuf_slice(&p->text);
-    struct slice prefix = p->op->prefix;
-    if (!slice_has_prefix(key, prefix) || p->listing.count == p->capacity) {
+    if (!slice_has_prefix(key, p->prefix) || p->listing.count == p->capacity) {
         give_up(p);
         return;
     }
-    struct slice name = slice_from(key, prefix.len);
+    struct slice name = slice_from(key, p->prefix.len);
     if (is_folder && slice_has_suffix(name, SLICE("/")))
         name.len--;
-    if (name.len > 0) /* else the folder's own marker, which some tools make */
-        p->listing.entries[p->listing.count++] = (struct storage_entry){arena_copy(p->op->arena, name), is_folder};
+    if (name.len == 0) /* the folder's own marker, which some tools make */
+        return;
+    if (memchr(name.ptr, '/', name.len) != NULL)
+        give_up(p); /* more than the one level that was asked for */
+    else
+        p->listing.entries[p->listing.count++] = (struct storage_entry){arena_copy(p->arena, name), is_folder};
 }
 
 static void on_begin(void *data, const XML_Char *name, const XML_Char **attributes)
@@ -77,7 +82,9 @@ static void on_end(void *data, const XML_Char *name)
     else if (p->depth == 3 && p->is_in_prefix && strcmp(name, "Prefix") == 0)
         add_entry(p, true);
     else if (p->depth == 2 && strcmp(name, "NextContinuationToken") == 0)
-        p->listing.next = arena_copy(p->op->arena, strbuf_slice(&p->text));
+        p->listing.next = arena_copy(p->arena, strbuf_slice(&p->text));
+    else if (p->depth == 2 && strcmp(name, "IsTruncated") == 0)
+        p->is_truncated = slice_equal(strbuf_slice(&p->text), SLICE("true"));
     p->depth--;
     strbuf_clear(&p->text);
 }
@@ -102,10 +109,11 @@ static int compare_entries(const void *left, const void *right)
     return next_a - next_b;
 }
 
-static enum result parse_listing(const struct list_op *op, struct slice xml, struct storage_listing *ret_listing)
+enum result s3_parse_listing(struct slice xml, struct slice prefix, size_t limit, struct arena *arena,
+                             struct storage_listing *ret_listing)
 {
-    struct listing_parse p = {.op = op, .capacity = op->limit};
-    p.listing.entries = ARENA_ARRAY(op->arena, struct storage_entry, op->limit + 1);
+    struct listing_parse p = {.prefix = prefix, .arena = arena, .capacity = limit};
+    p.listing.entries = ARENA_ARRAY(arena, struct storage_entry, limit + 1);
     p.parser = XML_ParserCreate("UTF-8");
     strbuf_init(&p.text, TEXT_MAX);
     XML_SetUserData(p.parser, &p);
@@ -114,7 +122,8 @@ static enum result parse_listing(const struct list_op *op, struct slice xml, str
     bool is_whole = XML_Parse(p.parser, xml.ptr == NULL ? "" : xml.ptr, (int)xml.len, 1) == XML_STATUS_OK;
     XML_ParserFree(p.parser);
     strbuf_done(&p.text);
-    if (!is_whole || p.is_broken)
+    /* Without the way to go on the rest would be missing, and nobody would know. */
+    if (!is_whole || p.is_broken || (p.is_truncated && p.listing.next.len == 0))
         return CORRUPT;
     qsort(p.listing.entries, p.listing.count, sizeof(p.listing.entries[0]), compare_entries);
     *ret_listing = p.listing;
@@ -127,7 +136,7 @@ static void finish_list(struct s3_call *call, enum result r)
     if (r == OK && call->exchange.status != 200)
         r = s3_result_of(call) == NOT_FOUND ? UNAVAILABLE : s3_result_of(call); /* the bucket itself is gone */
     if (r == OK)
-        r = parse_listing(op, call->exchange.answer, op->ret_listing);
+        r = s3_parse_listing(call->exchange.answer, op->prefix, op->limit, op->arena, op->ret_listing);
     s3_operation_end(call, r);
 }
 

@@ -103,6 +103,10 @@ void s3_operation_end(struct s3_call *call, enum result r);
 enum result s3_operation_start(struct s3_call *call) NODISCARD;
 /* INVALID if the answer does not describe an object. */
 enum result s3_object_of(const struct http_exchange *exchange, struct storage_object *ret_object) NODISCARD;
+/* ListObjectsV2's answer: at most `limit` entries below `prefix`, in the order of keys. CORRUPT: it is none, or half.
+ * Pure. */
+enum result s3_parse_listing(struct slice xml, struct slice prefix, size_t limit, struct arena *arena,
+                             struct storage_listing *ret_listing) NODISCARD;
 /* The text of the first element `name` of a small document, or empty. */
 struct slice s3_element(struct slice xml, const char *name);
 /* "name=value&" encoded; a canonical query is made of these in the order of their names. */
