@@ -220,6 +220,7 @@ phase_tsan() {
     run_cmocka tsan "$root/build/tsan" '_test_(push_faults|content_faults|races|storage_s3|storage_s3v2|index_redis)'
     if names_a_phase || [[ -z $only ]]; then
         run_pytest tsan-server "$root/build/tsan/minato" tests/api -m threads
+        run_pytest tsan-s3 "$root/build/tsan/minato" tests/s3 -m threads
     fi
 }
 

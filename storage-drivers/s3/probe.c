@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define WAIT_MS 100
+#define URL_TRIES 3u
 #define PROBE_BYTES "minato"
 #define PROBE_CHECKSUM "M3IHDw==" /* of these */
 
@@ -99,7 +100,7 @@ static enum result probe_create_only(struct probe *probe, struct strbuf *ret_why
 {
     const char *condition = s3_creation_field(probe->s3);
     unsigned status = ask(probe, "PUT", condition, SLICE_EMPTY);
-    if (status != 200)
+    if (status != 200 && status != 412) /* refused: the answer to a first attempt was lost */
         return explain(probe, ret_why);
     if (ask(probe, "PUT", condition, SLICE_EMPTY) == 412)
         return OK;
@@ -127,6 +128,24 @@ static enum result probe_multipart(struct probe *probe, struct strbuf *ret_why)
     return probe->r == OK ? OK : UNSUPPORTED;
 }
 
+/* As a client would: without our repetitions, so that these are the probe's. */
+static void read_url(struct probe *probe, struct slice url)
+{
+    for (unsigned i = 0; i < URL_TRIES; i++) {
+        struct http_exchange exchange = {.method = "GET",
+                                         .url = arena_cstr(&probe->arena, url),
+                                         .timeout_ms = 10000,
+                                         .answer_max = 4096,
+                                         .arena = &probe->arena};
+        probe->is_over = false;
+        wait(probe, http_client_perform(probe->s3->http, &exchange, (struct done){note_end, probe, probe->loop}));
+        probe->status = probe->r == OK ? exchange.status : 0;
+        copy_text(exchange.trouble, probe->trouble, sizeof(probe->trouble));
+        if (probe->status > 0 && probe->status < 500)
+            return;
+    }
+}
+
 static enum result probe_presign(struct probe *probe, struct strbuf *ret_why)
 {
     struct s3 *s3 = probe->s3;
@@ -136,17 +155,13 @@ static enum result probe_presign(struct probe *probe, struct strbuf *ret_why)
     struct slice url;
     if (s3_sign_url(s3, &target, &validity, &probe->arena, &url) != OK)
         return UNAVAILABLE;
-    struct http_exchange exchange = {.method = "GET",
-                                     .url = arena_cstr(&probe->arena, url),
-                                     .timeout_ms = 10000,
-                                     .answer_max = 4096,
-                                     .arena = &probe->arena};
-    probe->is_over = false;
-    wait(probe, http_client_perform(s3->http, &exchange, (struct done){note_end, probe, probe->loop}));
-    if (probe->r == OK && exchange.status == 200)
+    read_url(probe, url);
+    if (probe->status == 200)
         return OK;
+    if (probe->status == 0)
+        return explain(probe, ret_why);
     strbuf_append_format(ret_why, "storage.s3: the store answered %u to a presigned URL: check the clock and region",
-                         exchange.status);
+                         probe->status);
     return UNSUPPORTED;
 }
 

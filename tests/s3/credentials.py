@@ -88,6 +88,7 @@ def test_a_source_gives_keys_that_serve(store, service, tmp_path, source):
         assert service.asked == MACHINE
 
 
+@pytest.mark.threads
 def test_keys_are_renewed_before_they_end(store, service, tmp_path):
     service.seconds = 8
     with serving(store, tmp_path, set_up("machine metadata", service, store, tmp_path)) as server:

@@ -301,6 +301,16 @@ def test_what_was_just_listed_is_deleted_by_one_request(faulty, tmp_path):
         client.close()
 
 
+@pytest.mark.parametrize("fault", [drop_before(), truncate(), answer(500), answer(503, "SlowDown")],
+                         ids=lambda fault: f"{fault.name} {fault.status}")
+def test_a_store_that_fails_now_and_then_is_still_found_good(faulty, fault):
+    """Each request of the probe is lost once: by Signature Version 4 in its head, or in the URL."""
+    for method in ("PUT", "HEAD", "GET", "DELETE"):
+        faulty.fail(fault, method=method)
+    with S3Calls(faulty) as calls:
+        assert calls.one("put", "faults/good", "bytes").result == "OK"
+
+
 def test_a_blob_is_published_though_every_first_answer_is_lost(faulty, tmp_path):
     config = faulty.apply({}, tmp_path)
     with Minato(config=config) as server:
