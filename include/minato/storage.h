@@ -7,6 +7,7 @@
 #define MINATO_STORAGE_H
 
 #include "minato/async.h"
+#include "minato/clock.h"
 #include "minato/config.h"
 #include "minato/oci.h"
 #include "minato/storage_driver.h"
@@ -23,6 +24,10 @@ struct storage *storage_wrap(const struct storage_driver *driver, void *self, st
 void storage_start(struct storage *storage, struct loop *loop, struct log *log);
 void storage_close(struct storage *storage); /* no call outstanding; accepts NULL */
 struct storage_capabilities storage_capabilities(const struct storage *storage);
+
+/* Milliseconds since 1970 by the store's clock, which all replicas go by, as far as it is known; else by `machine`. Any
+ * thread. */
+uint64_t storage_now_ms(const struct storage *storage, struct clock machine);
 
 enum result storage_check(struct storage *storage, struct done done) NODISCARD;
 enum result storage_stat(struct storage *storage, struct slice path, struct storage_object *ret_object,
@@ -86,8 +91,9 @@ enum result storage_redirect_readers(struct storage *storage, const struct confi
                                      struct strbuf *ret_why) NODISCARD;
 /* Whether storage_find_url finds any. Any thread. */
 bool storage_has_urls(const struct storage *storage);
-/* Where whoever knows the URL reads the object at `path` by GET. UNSUPPORTED: from us alone. No I/O; any thread. */
-enum result storage_find_url(struct storage *storage, struct slice path, uint64_t now_ms, struct arena *arena,
+/* Where whoever knows the URL reads the object at `path` by GET; `machine_ms` is of the machine's wall clock.
+ * UNSUPPORTED: from us alone. No I/O; any thread. */
+enum result storage_find_url(struct storage *storage, struct slice path, uint64_t machine_ms, struct arena *arena,
                              struct storage_url *ret_url) NODISCARD;
 
 /* ---- layout (the tree is drawn in src/storage/layout.c); results are in `arena` ---- */

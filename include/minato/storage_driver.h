@@ -98,6 +98,9 @@ struct storage_driver {
     struct storage_capabilities (*capabilities)(const void *self);
     /* Is the store there and writable? For /readyz. */
     enum result (*check)(void *self, struct done done);
+    /* (optional) The store's time when this machine's wall clock says `machine_ms`, as far as its answers have told.
+     * Without it the machine's clock is the store's. Any thread. */
+    uint64_t (*time_ms)(const void *self, uint64_t machine_ms);
 
     enum result (*stat)(void *self, struct slice path, struct storage_object *ret_object, struct done done);
     /* The whole of a small object into `arena`. TOO_LARGE over `max_bytes`. `ret_object` may be NULL. */

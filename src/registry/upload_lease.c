@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The claim of a session that other replicas may want too: a lease, renewed by saving the state. A save renews only if
- * it reported before the lease it follows was over: else somebody may have taken over meanwhile. Clocks of replicas
- * may differ by UPLOAD_LEASE_GRACE_MS (upload_session.c). All on the flow's loop.
+ * it reported before the lease it follows was over: else somebody may have taken over meanwhile. Leases are dated by
+ * the store's clock, about which replicas may be wrong by UPLOAD_LEASE_GRACE_MS (upload_session.c); how long one's own
+ * has still to go is measured. All on the flow's loop.
  */
 #include "upload_parts.h"
 
@@ -17,7 +18,7 @@ static enum result put_state(struct upload_parts *w, unsigned flags, struct done
     struct clock clock = s->registry->clock;
     arena_done(&w->save_arena);
     arena_init(&w->save_arena);
-    s->state.activity_ms = clock_wall_ms(clock);
+    s->state.activity_ms = storage_now_ms(s->registry->storage, clock);
     s->state.lease_ms = s->state.kind == UPLOAD_OPEN ? s->state.activity_ms + UPLOAD_LEASE_MS : 0;
     w->next_lease_end_ms = clock_monotonic_ms(clock) + UPLOAD_LEASE_MS;
     struct slice path = layout_upload_state(&w->save_arena, s->uuid, s->seq);

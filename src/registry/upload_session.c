@@ -12,7 +12,7 @@
 #define LOOKS_MAX 5u
 /* How long a committed session answers a repeated final PUT. */
 #define DONE_KEPT_MS (10u * 60u * 1000u)
-/* How far the clocks of replicas may differ, and how long a request may still be under way. */
+/* How far replicas may be wrong about the store's clock, and how long a request may still be under way. */
 #define UPLOAD_LEASE_GRACE_MS 30000u
 
 void registry_int_session_init(struct upload_session *s, struct registry *registry, struct upload_ref upload,
@@ -30,7 +30,7 @@ bool registry_int_session_is_expired(const struct upload_session *s)
     uint64_t kept_ms = s->registry->config->uploads.expire_after_ms;
     if (s->state.kind == UPLOAD_DONE && kept_ms > DONE_KEPT_MS)
         kept_ms = DONE_KEPT_MS;
-    uint64_t now_ms = clock_wall_ms(s->registry->clock);
+    uint64_t now_ms = storage_now_ms(s->registry->storage, s->registry->clock);
     return now_ms > s->state.activity_ms && now_ms - s->state.activity_ms > kept_ms;
 }
 
@@ -43,12 +43,12 @@ bool registry_int_session_is_abandoned(const struct upload_session *s)
         return false;
     bool is_ours = strcmp(s->state.process, registry->process) == 0;
     return !registry->has_fixed_parts || is_ours ||
-           clock_wall_ms(registry->clock) > s->state.lease_ms + UPLOAD_LEASE_GRACE_MS;
+           storage_now_ms(registry->storage, registry->clock) > s->state.lease_ms + UPLOAD_LEASE_GRACE_MS;
 }
 
 enum result registry_int_session_save(struct upload_session *s, uint32_t seq, unsigned flags, struct done done)
 {
-    s->state.activity_ms = clock_wall_ms(s->registry->clock);
+    s->state.activity_ms = storage_now_ms(s->registry->storage, s->registry->clock);
     struct slice path = layout_upload_state(s->arena, s->uuid, seq);
     return storage_put(s->registry->storage, path, registry_int_upload_state_format(&s->state, s->arena), flags, done);
 }

@@ -63,7 +63,8 @@ static bool sign(const struct registry *registry, struct upload_ref upload, stru
 struct slice upload_token_make(struct registry *registry, struct upload_ref upload, struct slice principal,
                                struct arena *arena)
 {
-    uint64_t expiry_s = (clock_wall_ms(registry->clock) + registry->config->uploads.expire_after_ms) / 1000u + 1u;
+    uint64_t now_ms = storage_now_ms(registry->storage, registry->clock);
+    uint64_t expiry_s = (now_ms + registry->config->uploads.expire_after_ms) / 1000u + 1u;
     char hex[2 * MAC_BYTES];
     if (!sign(registry, upload, principal, expiry_s, hex))
         return SLICE_EMPTY; /* a principal of kilobytes: a token that never passes */
@@ -89,5 +90,5 @@ enum result upload_token_check(struct registry *registry, struct upload_ref uplo
     if (!is_signed_for(registry, upload, principal, expiry_s, mac) &&
         !is_signed_for(registry, upload, SLICE_EMPTY, expiry_s, mac))
         return DENIED;
-    return clock_wall_ms(registry->clock) / 1000u <= expiry_s ? OK : DENIED;
+    return storage_now_ms(registry->storage, registry->clock) / 1000u <= expiry_s ? OK : DENIED;
 }

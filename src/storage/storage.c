@@ -70,6 +70,18 @@ struct storage_capabilities storage_capabilities(const struct storage *storage)
     return storage->driver->capabilities(storage->self);
 }
 
+/* ---- time ---- */
+
+static uint64_t store_time_ms(const struct storage *storage, uint64_t machine_ms)
+{
+    return storage->driver->time_ms == NULL ? machine_ms : storage->driver->time_ms(storage->self, machine_ms);
+}
+
+uint64_t storage_now_ms(const struct storage *storage, struct clock machine)
+{
+    return store_time_ms(storage, clock_wall_ms(machine));
+}
+
 /* ---- counting failures ---- */
 
 /* One outstanding call: stands between the driver's completion and the caller's. */
@@ -315,11 +327,12 @@ static enum result sign_url(struct storage *storage, struct slice path, uint64_t
     return r;
 }
 
-enum result storage_find_url(struct storage *storage, struct slice path, uint64_t now_ms, struct arena *arena,
+enum result storage_find_url(struct storage *storage, struct slice path, uint64_t machine_ms, struct arena *arena,
                              struct storage_url *ret_url)
 {
     if (!storage_has_urls(storage))
         return UNSUPPORTED;
+    uint64_t now_ms = store_time_ms(storage, machine_ms);
     if (url_cache_find(storage->redirect.urls, path, now_ms, arena, ret_url))
         return OK;
     if (!storage_path_is_valid(path))

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define DATED_WRONG_MS 60000u
+
 /* ---- building ---- */
 
 static void add_field(struct s3_call *call, size_t *n, struct sigv4_request *request, struct slice name,
@@ -73,7 +75,8 @@ static void sign_fields(struct s3_call *call, struct slice path)
                                     .fields = fields,
                                     .payload_hash = payload_hash(call)};
     size_t n = 0;
-    sigv4_format_date(clock_wall_ms(s3->clock), request.date);
+    call->dated_ms = clock_wall_ms(s3->clock);
+    sigv4_format_date(call->dated_ms, request.date);
     add_field(call, &n, &request, own_name(call, "date"), slice_from_cstr(request.date));
     add_field(call, &n, &request, own_name(call, "content-sha256"), request.payload_hash);
     if (keys->credentials.session_token.len > 0)
@@ -216,6 +219,29 @@ static bool leaves_in_doubt(unsigned status)
     return status == 408 || status == 500 || status == 502 || status == 504;
 }
 
+/* The store refuses what is dated a quarter of an hour off, whatever its code, which an answer to HEAD has not. */
+static bool is_dated_wrong(const struct s3_call *call, uint64_t date_ms)
+{
+    uint64_t off_ms = date_ms > call->dated_ms ? date_ms - call->dated_ms : call->dated_ms - date_ms;
+    return call->exchange.status == 403 && date_ms > 0 && off_ms > DATED_WRONG_MS && !call->was_dated_anew;
+}
+
+/* The time of an answer; true if the call is worth another attempt because of it, once. */
+static bool learn_time(struct s3_call *call, enum result r)
+{
+    struct s3_clock *clock = &call->s3->store_clock;
+    struct slice text;
+    if (r != OK || !http_exchange_field(&call->exchange, SLICE("date"), &text))
+        return false;
+    uint64_t date_ms = s3_parse_date(text);
+    if (date_ms > 0)
+        s3_clock_learn(clock, call->sent_ms, s3_clock_machine_ms(clock), date_ms);
+    if (!is_dated_wrong(call, date_ms))
+        return false;
+    call->was_dated_anew = true;
+    return true;
+}
+
 static bool may_repeat(struct s3_call *call, enum result r)
 {
     bool is_refused = r == OK && is_worth_repeating(call);
@@ -234,8 +260,9 @@ static void on_answer(void *data, enum result r)
     struct s3_call *call = data;
     uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
     report_health(call, r, now_ms);
+    bool is_dated_anew = learn_time(call, r);
     uint64_t pause_ms;
-    if (!may_repeat(call, r) || !find_pause(call, now_ms, &pause_ms)) {
+    if ((!is_dated_anew && !may_repeat(call, r)) || !find_pause(call, now_ms, &pause_ms)) {
         call->finish(call, r);
         return;
     }
@@ -254,6 +281,7 @@ static void attempt(struct s3_call *call)
         return;
     }
     build(call);
+    call->sent_ms = s3_clock_machine_ms(&call->s3->store_clock);
     enum result r = call->is_stream ? http_client_open(call->s3->http, &call->exchange, &call->download, done)
                                     : http_client_perform(call->s3->http, &call->exchange, done);
     if (r != PENDING)

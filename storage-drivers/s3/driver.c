@@ -10,6 +10,7 @@
 #define CALL_MS 20000u
 #define LONG_CALL_MS 120000u
 #define CONNECT_MS 3000u
+#define CLOCK_DIFFERS_MS 30000
 #define STALL_S 15u
 #define CONNECTIONS_KEPT 128u
 #define PARTS_MAX 10000u
@@ -114,7 +115,8 @@ static enum result s3_open(const struct config *config, struct pool *pool, struc
 {
     struct s3 *s3 = xcalloc(1, sizeof(*s3));
     arena_init(&s3->arena);
-    s3->clock = clock_system();
+    s3_clock_init(&s3->store_clock, clock_system());
+    s3->clock = s3_clock_of(&s3->store_clock);
     s3->part_bytes = config->uploads.part_bytes;
     s3->times = (struct s3_times){ATTEMPT_MS, CALL_MS, LONG_CALL_MS};
     s3->kms_key = arena_copy(&s3->arena, slice_from_cstr(config->storage.s3.sse_kms_key));
@@ -136,9 +138,21 @@ static enum result s3_open(const struct config *config, struct pool *pool, struc
     return OK;
 }
 
+uint64_t s3_time_ms(const void *self, uint64_t machine_ms)
+{
+    const struct s3 *s3 = self;
+    return (uint64_t)((int64_t)machine_ms + s3_clock_ahead_ms(&s3->store_clock));
+}
+
 static void s3_start(void *self, struct loop *loop, struct log *log)
 {
     struct s3 *s3 = self;
+    int64_t ahead_ms = s3_clock_ahead_ms(&s3->store_clock);
+    if (llabs(ahead_ms) >= CLOCK_DIFFERS_MS)
+        log_event(log, LOG_LEVEL_WARN, "storage.clock_differs",
+                  FIELD_CSTR("store_is", ahead_ms > 0 ? "ahead" : "behind"),
+                  FIELD_NUM("by_s", (uint64_t)llabs(ahead_ms) / 1000),
+                  FIELD_CSTR("next", "going by the store's; set this machine's"));
     s3_credentials_start(s3->credentials, loop, log);
 }
 
@@ -162,6 +176,7 @@ const struct storage_driver s3_driver = {
     .start = s3_start,
     .capabilities = s3_capabilities,
     .check = s3_check,
+    .time_ms = s3_time_ms,
     .stat = s3_stat,
     .get = s3_get,
     .put = s3_put,

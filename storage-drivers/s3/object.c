@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#include <time.h>
-
 /* ---- what an answer says of an object ---- */
 
 static void copy_etag(struct slice etag, char out[STORAGE_ETAG_MAX + 1])
@@ -31,20 +29,6 @@ static enum result size_of(const struct http_exchange *exchange, uint64_t *ret_s
     return slice_parse_u64(value, ret_size);
 }
 
-/* RFC 9110, 5.6.7: an IMF-fixdate. */
-static uint64_t time_of(struct slice text)
-{
-    char date[64];
-    struct tm tm = {0};
-    if (text.len >= sizeof(date))
-        return 0;
-    memcpy(date, text.ptr, text.len);
-    date[text.len] = '\0';
-    if (strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &tm) == NULL)
-        return 0;
-    return (uint64_t)timegm(&tm) * 1000;
-}
-
 enum result s3_object_of(const struct http_exchange *exchange, struct storage_object *ret_object)
 {
     struct storage_object object = {0};
@@ -53,7 +37,7 @@ enum result s3_object_of(const struct http_exchange *exchange, struct storage_ob
     if (r != OK)
         return r;
     if (http_exchange_field(exchange, SLICE("last-modified"), &value))
-        object.modified_ms = time_of(value);
+        object.modified_ms = s3_parse_date(value);
     if (http_exchange_field(exchange, SLICE("etag"), &value))
         copy_etag(value, object.etag);
     *ret_object = object;

@@ -9,11 +9,11 @@
 #include "checksum.h"
 #include "credentials.h"
 #include "google_key.h"
-#include "minato/clock.h"
 #include "minato/outbound.h"
 #include "minato/storage_driver.h"
 #include "s3.h"
 #include "sigv4.h"
+#include "store_clock.h"
 
 #define S3_CALL_FIELDS_MAX 10
 #define S3_ANSWER_MAX (16u * 1024u * 1024u) /* of a listing or an error */
@@ -27,10 +27,11 @@ struct s3_times {
     uint32_t long_call_ms; /* of a call that moves much: one part, or a complete. Its attempt may take as long */
 };
 
-/* Read only once open, but for the signer, the credentials and the breaker. */
+/* Read only once open, but for the signer, the credentials, the breaker and the store's clock. */
 struct s3 {
     struct http_client *http;
-    struct clock clock;
+    struct s3_clock store_clock;
+    struct clock clock; /* the same, to read */
     struct sigv4_signer signer;
     struct s3_credentials *credentials;
     struct google_key *google_key; /* NULL: the credentials sign URLs */
@@ -82,6 +83,9 @@ struct s3_call {
     struct arena arena;             /* of the operation */
     /* private */
     unsigned attempt;
+    uint64_t sent_ms;  /* by the machine's clock */
+    uint64_t dated_ms; /* by the store's, as far as it was known */
+    bool was_dated_anew;
     struct timer timer;
     const char *wire_fields[S3_CALL_FIELDS_MAX + 4];
 };
@@ -123,6 +127,7 @@ enum result s3_put_if_match(void *self, struct slice path, struct slice bytes, s
 enum result s3_delete(void *self, struct slice path, struct done done);
 enum result s3_delete_many(void *self, const struct slice *paths, size_t count, struct done done);
 enum result s3_check(void *self, struct done done);
+uint64_t s3_time_ms(const void *self, uint64_t machine_ms);
 enum result s3_list(void *self, struct slice folder, struct slice after, size_t limit, struct arena *arena,
                     struct storage_listing *ret_listing, struct done done);
 enum result s3_open_read(void *self, struct slice path, uint64_t offset, uint64_t length,

@@ -406,6 +406,12 @@ static int fault_reader_fd(const struct storage_reader *reader)
     return inner->reader_fd == NULL ? -1 : inner->reader_fd(reader->inner);
 }
 
+static uint64_t fault_time_ms(const void *self, uint64_t machine_ms)
+{
+    const struct fault_driver *f = self;
+    return f->inner->time_ms == NULL ? machine_ms : f->inner->time_ms(f->self, machine_ms);
+}
+
 static enum result fault_presign(void *self, struct slice path, struct slice method, struct storage_validity *validity,
                                  struct arena *arena, struct slice *ret_url)
 {
@@ -597,6 +603,7 @@ const struct storage_driver fault_driver = {
     .close = fault_close,
     .capabilities = fault_capabilities,
     .check = fault_check,
+    .time_ms = fault_time_ms,
     .stat = fault_stat,
     .get = fault_get,
     .put = fault_put,

@@ -8,7 +8,8 @@
  *     fault_driver_plan(fault, (struct fault_plan){.nth = 3, .kind = FAULT_BEFORE, .result = IO});
  *
  * To walk through all faults of an operation: run it once without a plan, read fault_driver_calls, then run it once
- * for each nth. Calls that count are all but close_read, reader_fd and presign. One loop.
+ * for each nth. Calls that count are all but close_read, reader_fd, presign and
+ * time_ms. One loop.
  */
 #ifndef MINATO_TEST_FAULT_DRIVER_H
 #define MINATO_TEST_FAULT_DRIVER_H

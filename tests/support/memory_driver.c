@@ -108,6 +108,12 @@ static struct storage_capabilities memory_capabilities(const void *self)
     return m->capabilities;
 }
 
+static uint64_t memory_time_ms(const void *self, uint64_t machine_ms)
+{
+    const struct memory *m = self;
+    return m->now_ms == NULL ? machine_ms : *m->now_ms;
+}
+
 static enum result memory_check(void *self, struct done done)
 {
     (void)self;
@@ -366,6 +372,12 @@ void *memory_driver_new(struct storage_capabilities capabilities)
     return m;
 }
 
+void memory_driver_set_clock(void *self, const uint64_t *now_ms)
+{
+    struct memory *m = self;
+    m->now_ms = now_ms;
+}
+
 static void memory_close(void *self)
 {
     struct memory *m = self;
@@ -447,6 +459,7 @@ const struct storage_driver memory_driver = {
     .close = memory_close,
     .capabilities = memory_capabilities,
     .check = memory_check,
+    .time_ms = memory_time_ms,
     .stat = memory_stat,
     .get = memory_get,
     .put = memory_put,

@@ -20,6 +20,9 @@ struct storage_capabilities memory_driver_like_s3(uint64_t part_bytes);
 /* The `self` for storage_wrap(&memory_driver, self, ..); freed by its close. */
 void *memory_driver_new(struct storage_capabilities capabilities);
 
+/* The store's clock: *now_ms, whatever the machines of its users say; borrowed. NULL: theirs. */
+void memory_driver_set_clock(void *self, const uint64_t *now_ms);
+
 /* What it holds, for tests that nothing is left behind. */
 size_t memory_driver_object_count(void *self);
 size_t memory_driver_multipart_count(void *self);

@@ -47,6 +47,7 @@ struct memory {
     const uint64_t *now_ms; /* NULL: none */
     struct multipart *multiparts;
     size_t readers;
+    const uint64_t *now_ms; /* NULL: the machine's clock is the store's */
 };
 
 struct storage_reader {

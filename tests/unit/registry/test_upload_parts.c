@@ -283,6 +283,48 @@ static void a_second_replica_must_wait_for_the_lease(void **state)
     env_fresh_done(&other);
 }
 
+/* Clocks of replicas that are wrong by more than a lease, either way: the store's counts. */
+static void a_lease_is_judged_by_the_stores_clock(void **state)
+{
+    struct env *env = *state;
+    static const int64_t skews_ms[] = {600000, -600000};
+    for (size_t i = 0; i < 2; i++) {
+        struct env other;
+        struct env_call first;
+        char uuid[37];
+        uint64_t store_ms = env->now_ms;
+        memory_driver_set_clock(env->memory, &store_ms);
+        env_fresh(env, &other);
+        other.now_ms = (uint64_t)((int64_t)other.now_ms + skews_ms[i]);
+        assert_int_equal(env_create(env, uuid), OK);
+        start_held(env, &first, uuid, SLICE("45"));
+        store_ms += LEASE_AND_GRACE_MS - 1000;
+        assert_int_equal(env_append(&other, uuid, SLICE("xx"), NULL), CONFLICT);
+        store_ms += 2000;
+        assert_int_equal(env_append(&other, uuid, SLICE("67"), NULL), OK);
+        (void)end_held(&first, OK);
+        env_fresh_done(&other);
+        memory_driver_set_clock(env->memory, NULL);
+    }
+}
+
+static void a_session_expires_by_the_stores_clock(void **state)
+{
+    struct env *env = *state;
+    struct env other;
+    char uuid[37];
+    uint64_t store_ms = env->now_ms;
+    memory_driver_set_clock(env->memory, &store_ms);
+    env_fresh(env, &other);
+    assert_int_equal(env_create(env, uuid), OK);
+    other.now_ms += 2 * env->config.uploads.expire_after_ms;
+    assert_int_equal(env_append(&other, uuid, SLICE("xx"), NULL), OK);
+    store_ms += env->config.uploads.expire_after_ms + 1;
+    assert_int_equal(env_append(env, uuid, SLICE("yy"), NULL), NOT_FOUND);
+    env_fresh_done(&other);
+    memory_driver_set_clock(env->memory, NULL);
+}
+
 /* The first writer stalls, another takes over, the first wakes up: it saves nothing and is told so. */
 static void a_writer_whose_lease_is_over_changes_nothing(void **state)
 {
@@ -445,6 +487,8 @@ int main(void)
         T(chunks_of_any_size_add_up),
         T(each_chunk_may_go_to_another_replica),
         T(a_second_replica_must_wait_for_the_lease),
+        T(a_lease_is_judged_by_the_stores_clock),
+        T(a_session_expires_by_the_stores_clock),
         T(a_writer_whose_lease_is_over_changes_nothing),
         T(of_two_bodies_in_one_session_only_a_matching_one_is_published),
         T(part_numbers_of_a_dead_writer_are_skipped),

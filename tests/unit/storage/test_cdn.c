@@ -174,6 +174,25 @@ static void a_url_is_the_same_for_a_quarter_and_serves_for_three_quarters(void *
     assert_false(slice_equal(first.text, last.text));
 }
 
+/* Else replicas whose clocks differ would give out URLs of different windows, which the store may not serve yet. */
+static void urls_are_dated_by_the_stores_clock(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t store_ms = (uint64_t)300 * 5000 * 1000 + 1000;
+    void *memory = memory_driver_new(memory_driver_like_s3(PAGE_BYTES));
+    struct storage *storage = storage_wrap(&memory_driver, memory, NULL);
+    memory_driver_set_clock(memory, &store_ms);
+    EXPECT(OK, storage_redirect_readers(storage, &f->config, &f->why));
+    for (uint64_t machine_ms = store_ms - 600000; machine_ms <= store_ms + 600000; machine_ms += 600000) {
+        struct storage_url url;
+        EXPECT(OK, storage_find_url(storage, SLICE("a"), machine_ms, &f->arena, &url));
+        assert_int_equal(url.same_for_s, 299);
+        assert_string_equal(arena_cstr(&f->arena, url.text),
+                            "https://memory.example/a?method=GET&from=1500000&seconds=1200");
+    }
+    storage_close(storage);
+}
+
 static void a_url_that_ends_early_is_given_out_for_a_quarter_of_what_is_left(void **state)
 {
     (void)state;
@@ -209,6 +228,7 @@ static void there_are_no_urls_where_they_are_switched_off_or_nobody_makes_them(v
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(urls_are_dated_by_the_stores_clock, setup, teardown),
         cmocka_unit_test(a_url_that_ends_early_is_given_out_for_a_quarter_of_what_is_left),
         cmocka_unit_test_setup_teardown(a_plain_network_stands_for_the_bucket, setup, teardown),
         cmocka_unit_test_setup_teardown(nginx_checks_expiry_path_and_secret, setup, teardown),
