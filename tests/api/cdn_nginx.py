@@ -7,13 +7,12 @@ import http.client
 import os
 import re
 import shutil
-import socket
-import subprocess
 import time
 from urllib.parse import urlsplit
 
 import pytest
-from minato import Minato, ROOT, clean_environment
+from minato import Minato, clean_environment, free_port
+from nginx import Nginx, cache_configuration, temporary_paths
 
 DATA = os.urandom(20_000_000)
 SECRET = "enigma"
@@ -25,40 +24,6 @@ http {
     server { listen 127.0.0.1:%(port)d; access_log %(folder)s/origin.log short; location /bucket/ { alias %(data)s/; } }
 }
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Nginx:
-    def __init__(self, folder, name, text, port):
-        self.port, self.log = port, folder / f"{name}.error.log"
-        conf = folder / f"{name}.conf"
-        conf.write_text(text)
-        user = "user root; " if os.geteuid() == 0 else ""
-        self.process = subprocess.Popen(
-            ["nginx", "-p", str(folder), "-c", str(conf), "-e", str(self.log), "-g",
-             f"{user}daemon off; pid {folder}/{name}.pid;"], env=clean_environment())
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
-                time.sleep(0.02)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
-
-
-def temporary_paths(folder):
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    return " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
 
 
 class Scene:
@@ -90,10 +55,7 @@ def scene(tmp_path_factory):
     assert shutil.which("nginx", path=clean_environment()["PATH"]), "nginx is not installed"
     folder = tmp_path_factory.mktemp("cdn")
     store, port = free_port(), free_port()
-    text = (ROOT / "deploy" / "cdn" / "nginx.conf").read_text()
-    text = text.replace("SECRET", SECRET).replace("STORE", f"127.0.0.1:{store}").replace("BUCKET", "bucket")
-    text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("/var/cache/nginx", str(folder))
-    text = text.replace("http {", "http {\n" + temporary_paths(folder), 1)
+    text = cache_configuration(folder, port, SECRET, f"127.0.0.1:{store}", "bucket")
     config = {"redirect": {"cdn": {"type": "nginx", "url": f"http://127.0.0.1:{port}", "key": SECRET}}}
     with Minato(config=config) as server:
         origin = Nginx(folder, "origin", ORIGIN % {"temporary": temporary_paths(folder), "port": store,
