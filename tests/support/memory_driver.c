@@ -372,12 +372,6 @@ void *memory_driver_new(struct storage_capabilities capabilities)
     return m;
 }
 
-void memory_driver_set_clock(void *self, const uint64_t *now_ms)
-{
-    struct memory *m = self;
-    m->now_ms = now_ms;
-}
-
 static void memory_close(void *self)
 {
     struct memory *m = self;

@@ -20,7 +20,8 @@ struct storage_capabilities memory_driver_like_s3(uint64_t part_bytes);
 /* The `self` for storage_wrap(&memory_driver, self, ..); freed by its close. */
 void *memory_driver_new(struct storage_capabilities capabilities);
 
-/* The store's clock: *now_ms, whatever the machines of its users say; borrowed. NULL: theirs. */
+/* The store's clock: *now_ms, whatever the machines of its users say; borrowed. What is written from now on was
+ * modified then. NULL: the time is theirs, and that of objects only grows. */
 void memory_driver_set_clock(void *self, const uint64_t *now_ms);
 
 /* What it holds, for tests that nothing is left behind. */
@@ -32,8 +33,6 @@ struct slice memory_driver_object_path(void *self, size_t i);
 /* What a power failure does: volatile objects are gone, and so are parts that were not synced (where parts have any
  * size; elsewhere a part acknowledged is durable). */
 void memory_driver_crash(void *self);
-/* The store's clock: what is written from now on was modified at `*now_ms`, borrowed. Without it times only grow. */
-void memory_driver_set_clock(void *self, const uint64_t *now_ms);
 /* Changes a stored byte, as a rotten disk does. False: no such object or offset. */
 bool memory_driver_corrupt(void *self, struct slice path, uint64_t offset);
 

@@ -43,8 +43,7 @@ struct memory {
     struct storage_capabilities capabilities;
     struct object *objects;
     size_t count;
-    uint64_t versions;      /* etags and multipart ids given out */
-    const uint64_t *now_ms; /* NULL: none */
+    uint64_t versions; /* etags and multipart ids given out */
     struct multipart *multiparts;
     size_t readers;
     const uint64_t *now_ms; /* NULL: the machine's clock is the store's */

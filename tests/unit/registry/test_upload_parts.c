@@ -293,8 +293,8 @@ static void a_lease_is_judged_by_the_stores_clock(void **state)
         struct env_call first;
         char uuid[37];
         uint64_t store_ms = env->now_ms;
-        memory_driver_set_clock(env->memory, &store_ms);
         env_fresh(env, &other);
+        memory_driver_set_clock(env->memory, &store_ms);
         other.now_ms = (uint64_t)((int64_t)other.now_ms + skews_ms[i]);
         assert_int_equal(env_create(env, uuid), OK);
         start_held(env, &first, uuid, SLICE("45"));
@@ -304,7 +304,7 @@ static void a_lease_is_judged_by_the_stores_clock(void **state)
         assert_int_equal(env_append(&other, uuid, SLICE("67"), NULL), OK);
         (void)end_held(&first, OK);
         env_fresh_done(&other);
-        memory_driver_set_clock(env->memory, NULL);
+        memory_driver_set_clock(env->memory, &env->now_ms);
     }
 }
 
@@ -314,15 +314,15 @@ static void a_session_expires_by_the_stores_clock(void **state)
     struct env other;
     char uuid[37];
     uint64_t store_ms = env->now_ms;
-    memory_driver_set_clock(env->memory, &store_ms);
     env_fresh(env, &other);
+    memory_driver_set_clock(env->memory, &store_ms);
     assert_int_equal(env_create(env, uuid), OK);
     other.now_ms += 2 * env->config.uploads.expire_after_ms;
     assert_int_equal(env_append(&other, uuid, SLICE("xx"), NULL), OK);
     store_ms += env->config.uploads.expire_after_ms + 1;
     assert_int_equal(env_append(env, uuid, SLICE("yy"), NULL), NOT_FOUND);
     env_fresh_done(&other);
-    memory_driver_set_clock(env->memory, NULL);
+    memory_driver_set_clock(env->memory, &env->now_ms);
 }
 
 /* The first writer stalls, another takes over, the first wakes up: it saves nothing and is told so. */
@@ -336,6 +336,7 @@ static void a_writer_whose_lease_is_over_changes_nothing(void **state)
     struct slice bytes = body(0);
     struct digest digest = env_digest(bytes);
     env_fresh(env, &other);
+    memory_driver_set_clock(env->memory, NULL); /* each goes by its own */
     assert_int_equal(env_create(env, uuid), OK);
     assert_int_equal(env_append(env, uuid, part_of(bytes, 0, PAGE_BYTES + 77), NULL), OK);
     start_held(env, &first, uuid, part_of(body(1), 0, 2 * PAGE_BYTES));
@@ -359,6 +360,7 @@ static void of_two_bodies_in_one_session_only_a_matching_one_is_published(void *
         char uuid[37];
         struct digest digest = env_digest(body(ended_by & 1));
         env_fresh(env, &other);
+        memory_driver_set_clock(env->memory, NULL); /* each goes by its own */
         assert_int_equal(env_create(env, uuid), OK);
         start_held(env, &first, uuid, body(0));
         if (ended_by >= 2)
