@@ -51,19 +51,17 @@ static void list_keys(const struct redis_index *index, const struct redis_link *
     }
 }
 
-/* The first two arguments of each script of lists, then the given ones. */
+/* The first argument of each script of lists, then the given ones. */
 static bool run(struct redis_index *index, struct redis_link *link, struct redis_command *command,
                 enum redis_script script, const struct index_list_key *key, const struct slice *given, size_t count)
 {
     struct list_keys keys;
-    struct redis_name fresh;
     struct redis_number life;
-    struct slice arguments[8] = {index_int_redis_name(index_int_redis_new_name(), &fresh),
-                                 index_int_redis_number(INDEX_WRITE_MAX_MS, &life)};
+    struct slice arguments[6] = {index_int_redis_number(INDEX_WRITE_MAX_MS, &life)};
     list_keys(index, link, key, &keys);
     for (size_t i = 0; i < count; i++)
-        arguments[2 + i] = given[i];
-    return redis_link_run(link, command, script, keys.slices, LIST_KEYS, arguments, 2 + count);
+        arguments[1 + i] = given[i];
+    return redis_link_run(link, command, script, keys.slices, LIST_KEYS, arguments, 1 + count);
 }
 
 static int64_t number_at(const struct redis_reply *reply, size_t i)
@@ -226,7 +224,7 @@ static bool send_install(struct list_fill_call *op, struct redis_link *link)
 {
     struct redis_index *index = op->call.index;
     struct list_keys keys;
-    struct redis_name fresh, lease;
+    struct redis_name lease;
     struct redis_number life, count, ttl, empty;
     list_keys(index, link, &op->key, &keys);
     shadow_key(index, link, &op->key, op->lease, &keys.keys[LIST_KEYS]);
@@ -234,11 +232,10 @@ static bool send_install(struct list_fill_call *op, struct redis_link *link)
     op->call.command.answered = on_installed;
     return redis_link_run(
         link, &op->call.command, REDIS_LIST_INSTALL, keys.slices, LIST_KEYS + 1,
-        (struct slice[]){index_int_redis_name(index_int_redis_new_name(), &fresh),
-                         index_int_redis_number(INDEX_WRITE_MAX_MS, &life), index_int_redis_name(op->lease, &lease),
+        (struct slice[]){index_int_redis_number(INDEX_WRITE_MAX_MS, &life), index_int_redis_name(op->lease, &lease),
                          index_int_redis_number(op->count, &count), index_int_redis_number(index->ttl_ms, &ttl),
                          index_int_redis_number(EMPTY_MS, &empty)},
-        6);
+        5);
 }
 
 static bool send_next(struct list_fill_call *op, struct redis_link *link)
@@ -373,8 +370,9 @@ bool index_int_redis_send_forget(struct redis_index *index, struct redis_link *l
 {
     struct list_keys keys;
     list_keys(index, link, key, &keys);
-    return redis_link_send(link, command,
-                           (struct slice[]){SLICE("UNLINK"), keys.slices[0], keys.slices[1], keys.slices[2]}, 4);
+    return redis_link_send(
+        link, command,
+        (struct slice[]){SLICE("UNLINK"), keys.slices[0], keys.slices[1], keys.slices[2], keys.slices[3]}, 5);
 }
 
 static bool send_end(struct list_end_call *op, struct redis_link *link, enum index_list_outcome outcome,

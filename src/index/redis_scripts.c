@@ -19,8 +19,7 @@ static const char miss[] = NOW "local lease, is_written\n"
                                "for i = 1, #all, 2 do\n"
                                "  if all[i] == 'v' then return {1, all[i + 1]} end\n"
                                "  if all[i] == 'g' then lease = all[i + 1]\n"
-                               "  elseif tonumber(all[i + 1]) > now then is_written = true\n"
-                               "  else redis.call('HDEL', KEYS[1], all[i]) end\n"
+                               "  elseif tonumber(all[i + 1]) > now then is_written = true end\n"
                                "end\n"
                                "if is_written then return {0} end\n"
                                "if not lease then\n"
@@ -56,71 +55,53 @@ static const char read_tag[] = "local tag = redis.call('HGET', KEYS[1], 'v')\n"
 
 /* ---- lists ----
  *
- * KEYS: 1 state   hash   e: a name of this time of knowing; s: the number of members, if known; g: lease; j: changes
+ * KEYS: 1 state   hash   s: the number of members, if they are known; else g: lease, and j: number of changes
  *       2 members zset   known; a member's data stand behind it and a line feed
  *       3 changes list   since the lease, in order
- *       4 writers hash   member -> "<writer> <e when it began> <what overlapping writes did>" for each
+ *       4 writers hash   member -> "<writer> <what the last did that overlapped and has ended; 0: none has> " for each
  *       5 ends    zset   deadline -> "<writer> <member>"
- * ARGV: 1 a new `e`, 2 how long a write or a lease may last
+ * ARGV: 1 how long a write or a lease may last
  *
- * What is not understood is forgotten: state, members, changes. With the state goes `e`, and so what writers under way
- * may say of the list. Keys may be evicted one by one: counts tell. A Redis that is full refuses what needs memory,
- * also in the middle of a script: what has been done until then must make nothing wrong. */
+ * What is not understood is forgotten, and with it who is writing: their ends find no writer and forget once more.
+ * Keys may be evicted one by one: counts tell. Past a writer's deadline the list is forgotten before anything else.
+ * A Redis that is full refuses what needs memory, also in the middle of a script: what has been done until then must
+ * make nothing wrong. */
 
 #define LIST                                                                                                           \
     NOW "local state, members, changes, writers, ends = unpack(KEYS, 1, 5)\n"                                          \
-        "local function forget() redis.call('UNLINK', state, members, changes) end\n"                                  \
-        "local function take_out(writer, member)\n"                                                                    \
-        "  local mine, others = nil, {}\n"                                                                             \
-        "  local all = redis.call('HGET', writers, member) or ''\n"                                                    \
-        "  for w, e, other in string.gmatch(all, '(%S+) (%S+) (%S+)') do\n"                                            \
-        "    if w == writer then mine = {e, other} else table.insert(others, {w, e, other}) end\n"                     \
-        "  end\n"                                                                                                      \
-        "  redis.call('ZREM', ends, writer .. ' ' .. member)\n"                                                        \
-        "  return mine, others\n"                                                                                      \
-        "end\n"                                                                                                        \
-        "local function put_back(member, others)\n"                                                                    \
-        "  if #others == 0 then redis.call('HDEL', writers, member) return end\n"                                      \
-        "  for i, w in ipairs(others) do others[i] = table.concat(w, ' ') end\n"                                       \
-        "  redis.call('HSET', writers, member, table.concat(others, ' '))\n"                                           \
+        "local function forget()\n"                                                                                    \
+        "  redis.call('UNLINK', state, members, changes, writers)\n"                                                   \
         "end\n"                                                                                                        \
         "local function change(key, is_there, name, text)\n"                                                           \
         "  redis.call('ZREMRANGEBYLEX', key, '[' .. name, '(' .. name .. '\\11')\n"                                    \
         "  if is_there then redis.call('ZADD', key, 0, text) end\n"                                                    \
         "end\n"                                                                                                        \
-        "local late = redis.call('ZRANGEBYSCORE', ends, '-inf', now)\n"                                                \
-        "for _, w in ipairs(late) do\n"                                                                                \
-        "  local member = string.sub(w, 18)\n"                                                                         \
-        "  local _, others = take_out(string.sub(w, 1, 16), member)\n"                                                 \
-        "  put_back(member, others)\n"                                                                                 \
-        "end\n"                                                                                                        \
-        "if #late > 0 then forget() end\n"
+        "if redis.call('ZREMRANGEBYSCORE', ends, '-inf', now) > 0 then forget() end\n"
 
-/* ARGV: 3 a new lease, or empty: none is wanted, 4 from where, 5 most members, 6 most bytes of them. {1, more,
+/* ARGV: 2 a new lease, or empty: none is wanted, 3 from where, 4 most members, 5 most bytes of them. {1, more,
  * member...}, {0, lease}, or {2} while another reader has the lease. */
 static const char list_read[] =
-    LIST "local known = redis.call('HMGET', state, 's', 'g', 'e')\n"
+    LIST "local known = redis.call('HMGET', state, 's', 'g')\n"
          "if known[1] and redis.call('ZCARD', members) ~= tonumber(known[1]) then\n"
          "  forget()\n"
-         "  known = {false, false, ARGV[1]}\n"
+         "  known = {}\n"
          "end\n"
          "if known[1] then\n"
-         "  local page = redis.call('ZRANGEBYLEX', members, ARGV[4], '+', 'LIMIT', 0, ARGV[5] + 1)\n"
-         "  local reply, left = {1, 0}, tonumber(ARGV[6])\n"
+         "  local page = redis.call('ZRANGEBYLEX', members, ARGV[3], '+', 'LIMIT', 0, ARGV[4] + 1)\n"
+         "  local reply, left = {1, 0}, tonumber(ARGV[5])\n"
          "  for i, text in ipairs(page) do\n"
          "    left = left - #text\n"
-         "    if i > tonumber(ARGV[5]) or (i > 1 and left < 0) then reply[2] = 1 break end\n"
+         "    if i > tonumber(ARGV[4]) or (i > 1 and left < 0) then reply[2] = 1 break end\n"
          "    reply[i + 2] = text\n"
          "  end\n"
          "  return reply\n"
          "end\n"
          "if known[2] then return {2} end\n"
-         "if ARGV[3] == '' then return {0} end\n"
-         "redis.call('UNLINK', changes)\n"
-         "redis.call('HDEL', state, 'j')\n"
-         "redis.call('HSET', state, 'g', ARGV[3], 'e', known[3] or ARGV[1])\n"
-         "redis.call('PEXPIRE', state, ARGV[2])\n"
-         "return {0, ARGV[3]}\n";
+         "if ARGV[2] == '' then return {0} end\n"
+         "redis.call('UNLINK', state, changes)\n"
+         "redis.call('HSET', state, 'g', ARGV[2])\n"
+         "redis.call('PEXPIRE', state, ARGV[1])\n"
+         "return {0, ARGV[2]}\n";
 
 /* KEYS: 1 what a reader of the store has read so far. ARGV: 1 how long it is kept, then members with their data. */
 static const char list_piece[] = "local words = {}\n"
@@ -133,75 +114,74 @@ static const char list_piece[] = "local words = {}\n"
                                  "return {1}\n";
 
 /* An empty list is known for a shorter time: anybody may ask for lists of what is not there.
- * KEYS: 6 what the reader of the store put there. ARGV: 3 lease, 4 number of members, 5 how long it may be known, 6 and
+ * KEYS: 6 what the reader of the store put there. ARGV: 2 lease, 3 number of members, 4 how long it may be known, 5 and
  * how long if it is empty. */
 static const char list_install[] =
     LIST "local known = redis.call('HMGET', state, 'g', 'j')\n"
          "local since = redis.call('LRANGE', changes, 0, -1)\n"
-         "local is_whole = #since == tonumber(known[2] or 0) and redis.call('ZCARD', KEYS[6]) == tonumber(ARGV[4])\n"
-         "local left = ARGV[5] - ARGV[2] + redis.call('PTTL', state)\n"
-         "if known[1] ~= ARGV[3] or not is_whole or left <= 0 then\n"
+         "local is_whole = #since == tonumber(known[2] or 0) and redis.call('ZCARD', KEYS[6]) == tonumber(ARGV[3])\n"
+         "local left = ARGV[4] - ARGV[1] + redis.call('PTTL', state)\n"
+         "if known[1] ~= ARGV[2] or not is_whole or left <= 0 then\n"
          "  redis.call('UNLINK', KEYS[6])\n"
-         "  if known[1] == ARGV[3] then forget() end\n"
+         "  if known[1] == ARGV[2] then forget() end\n"
          "  return {0}\n"
          "end\n"
          "for _, what in ipairs(since) do\n"
          "  local text = string.sub(what, 2)\n"
          "  change(KEYS[6], string.sub(what, 1, 1) == '+', string.match(text, '^[^\\n]*'), text)\n"
          "end\n"
-         "redis.call('UNLINK', members, changes)\n"
+         "redis.call('UNLINK', state, members, changes)\n"
          "if redis.call('EXISTS', KEYS[6]) == 1 then\n"
          "  redis.call('RENAME', KEYS[6], members)\n"
          "  redis.call('PEXPIRE', members, left)\n"
          "end\n"
-         "redis.call('HDEL', state, 'g', 'j')\n"
-         "redis.call('HSET', state, 's', redis.call('ZCARD', members))\n"
-         "redis.call('PEXPIRE', state, left)\n"
+         "local count = redis.call('ZCARD', members)\n"
+         "redis.call('HSET', state, 's', count)\n"
+         "redis.call('PEXPIRE', state, count > 0 and left or math.min(left, ARGV[5]))\n"
          "return {1}\n";
 
-/* ARGV: 3 lease. */
-static const char list_give_back[] = LIST "if redis.call('HGET', state, 'g') == ARGV[3] then\n"
-                                          "  redis.call('HDEL', state, 'g', 'j')\n"
-                                          "  redis.call('UNLINK', changes)\n"
-                                          "end\n"
-                                          "return {1}\n";
-
-/* ARGV: 3 writer, 4 member, 5 how long the writers must be remembered: longer than any list that is known now. */
-static const char list_begin[] =
-    LIST "local known = redis.call('HMGET', state, 'e', 's', 'g')\n"
-         "if not known[1] then redis.call('HSET', state, 'e', ARGV[1]) end\n"
-         "if not known[2] and not known[3] then redis.call('PEXPIRE', state, 2 * ARGV[2]) end\n"
-         "local _, others = take_out(ARGV[3], ARGV[4])\n"
-         "table.insert(others, {ARGV[3], known[1] or ARGV[1], '0'})\n"
-         "put_back(ARGV[4], others)\n"
-         "redis.call('ZADD', ends, now + ARGV[2], ARGV[3] .. ' ' .. ARGV[4])\n"
-         "redis.call('PEXPIRE', writers, ARGV[5])\n"
-         "redis.call('PEXPIRE', ends, ARGV[5])\n"
+/* ARGV: 2 lease. */
+static const char list_give_back[] =
+    LIST "if redis.call('HGET', state, 'g') == ARGV[2] then redis.call('HDEL', state, 'g') end\n"
          "return {1}\n";
 
-/* ARGV: 3 writer, 4 member, 5 "+", "-" or "?", 6 its data, 7 most changes. */
+/* ARGV: 2 writer, 3 member, 4 how long the writers must be remembered: longer than any list that is known now. */
+static const char list_begin[] = LIST "local others = redis.call('HGET', writers, ARGV[3]) or ''\n"
+                                      "redis.call('HSET', writers, ARGV[3], others .. ARGV[2] .. ' 0 ')\n"
+                                      "redis.call('ZADD', ends, now + ARGV[1], ARGV[2] .. ' ' .. ARGV[3])\n"
+                                      "redis.call('PEXPIRE', writers, ARGV[4])\n"
+                                      "redis.call('PEXPIRE', ends, ARGV[4])\n"
+                                      "return {1}\n";
+
+/* ARGV: 2 writer, 3 member, 4 "+", "-" or "?", 5 its data, 6 most changes. */
 static const char list_end[] =
-    LIST "local name, data = ARGV[4], ARGV[6]\n"
-         "local mine, others = take_out(ARGV[3], name)\n"
-         "local did = ARGV[5] == '+' and '+' .. redis.sha1hex(data) or ARGV[5]\n"
-         "for _, w in ipairs(others) do w[3] = (w[3] == '0' or w[3] == did) and did or '?' end\n"
-         "put_back(name, others)\n"
-         "local known = redis.call('HMGET', state, 'e', 's', 'g')\n"
-         "local is_sure = mine and mine[1] == known[1] and (mine[2] == '0' or mine[2] == did)\n"
-         "local is_whole = not known[2] or redis.call('ZCARD', members) == tonumber(known[2])\n"
-         "if not is_sure or not is_whole or did == '?' or name == '' then\n"
+    LIST "local writer, name, is_there, data = ARGV[2], ARGV[3], ARGV[4] == '+', ARGV[5]\n"
+         "local did = is_there and '+' .. redis.sha1hex(data) or ARGV[4]\n"
+         "local mine, others = nil, ''\n"
+         "for w, other in string.gmatch(redis.call('HGET', writers, name) or '', '(%S+) (%S+)') do\n"
+         "  if w == writer then mine = other else others = others .. w .. ' ' .. did .. ' ' end\n"
+         "end\n"
+         "redis.call('ZREM', ends, writer .. ' ' .. name)\n"
+         "local known = redis.call('HMGET', state, 's', 'g')\n"
+         "local is_whole = not known[1] or redis.call('ZCARD', members) == tonumber(known[1])\n"
+         "if (mine ~= '0' and mine ~= did) or not is_whole or did == '?' or name == '' then\n"
          "  forget()\n"
          "  return {0}\n"
          "end\n"
+         "if others == '' then\n"
+         "  redis.call('HDEL', writers, name)\n"
+         "else\n"
+         "  redis.call('HSET', writers, name, others)\n"
+         "end\n"
          "local text = data == '' and name or name .. '\\n' .. data\n"
-         "if known[2] then\n"
-         "  change(members, ARGV[5] == '+', name, text)\n"
+         "if known[1] then\n"
+         "  change(members, is_there, name, text)\n"
          "  redis.call('HSET', state, 's', redis.call('ZCARD', members))\n"
          "  redis.call('PEXPIRE', members, redis.call('PTTL', state))\n"
-         "elseif known[3] then\n"
-         "  redis.call('RPUSH', changes, ARGV[5] .. text)\n"
-         "  redis.call('PEXPIRE', changes, 2 * ARGV[2])\n"
-         "  if redis.call('HINCRBY', state, 'j', 1) > tonumber(ARGV[7]) then forget() end\n"
+         "elseif known[2] then\n"
+         "  redis.call('RPUSH', changes, ARGV[4] .. text)\n"
+         "  redis.call('PEXPIRE', changes, ARGV[1])\n"
+         "  if redis.call('HINCRBY', state, 'j', 1) > tonumber(ARGV[6]) then forget() end\n"
          "end\n"
          "return {1}\n";
 

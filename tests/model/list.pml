@@ -5,8 +5,7 @@
  * Process 0 loses its connection; a command that was not confirmed was done, was not, or is done at any time later. The
  * second member is in the store all the time, so that a list which has lost members is seen.
  *
- * A name `e` is modelled as what it says of each writer: whether it began in this time of knowing. Every guard is a
- * macro; with -DG_X=0 it is taken out, and protocol.py shows that spin then finds a violation.
+ * Every guard is a macro; with -DG_X=0 it is taken out, and protocol.py shows that spin then finds a violation.
  *
  * Whenever Redis would give a page, the second member must be in it, and the first be as the store has it, unless
  *   is_open[i]      writer i has written and its client has not been told; or process 0 could not tell Redis; or its
@@ -14,11 +13,8 @@
  *   is_own_open[i]  the same for the readers of process i, who are not answered before Redis was told
  */
 
-#ifndef G_E
-#define G_E 1 /* an END whose BEGIN was in another time of knowing forgets the list */
-#endif
 #ifndef G_FOUND
-#define G_FOUND 1 /* so does an END that does not find its writer */
+#define G_FOUND 1 /* an END that does not find its writer forgets the list */
 #endif
 #ifndef G_DISAGREE
 #define G_DISAGREE 1 /* so does an END when a write that overlapped has ended otherwise */
@@ -52,6 +48,9 @@
 #endif
 #ifndef G_FORGET_G
 #define G_FORGET_G 1 /* to forget a list makes its lease void */
+#endif
+#ifndef G_FORGET_W
+#define G_FORGET_W 1 /* and forgets who is writing: their ENDs will not find them */
 #endif
 #ifndef G_LATE
 #define G_LATE 1 /* past a writer's deadline the list is forgotten before anything else */
@@ -104,8 +103,7 @@ byte changes = 0;
 bit last_change = 0;
 /* the writers */
 bool is_writing[2];
-bool is_of_now[2]; /* its `e` is the list's */
-byte other[2];     /* what the last write did that overlapped and has ended; 0: none has */
+byte other[2]; /* what the last write did that overlapped and has ended; 0: none has */
 /* the ends: 1 waits, 2 is past its deadline */
 byte ends[2];
 /* what a filler has listed */
@@ -125,24 +123,30 @@ bool is_own_open[2];
 
 /* ---- what the scripts do ---- */
 
+inline lose_writer(i)
+{
+    is_writing[i] = false;
+    other[i] = 0
+}
+
 inline forget()
 {
     s = 0;
     m0 = 0;
     m1 = 0;
-    is_of_now[0] = false;
-    is_of_now[1] = false;
     if
     :: G_FORGET_G -> g = 0; j = 0; changes = 0; last_change = 0
+    :: else
+    fi;
+    if
+    :: G_FORGET_W -> lose_writer(0); lose_writer(1)
     :: else
     fi
 }
 
 inline take_out(i)
 {
-    is_writing[i] = false;
-    is_of_now[i] = false;
-    other[i] = 0;
+    lose_writer(i);
     ends[i] = 0;
     is_tracked[i] = false
 }
@@ -162,13 +166,11 @@ inline begin_write(i)
 {
     forget_late();
     is_writing[i] = true;
-    is_of_now[i] = true;
     other[i] = 0;
     ends[i] = 1
 }
 
-#define IS_SURE(i) ((is_writing[i] || !G_FOUND) && (is_of_now[i] || !is_writing[i] || !G_E) && \
-                    (other[i] == 0 || other[i] == did || !G_DISAGREE))
+#define IS_SURE(i) ((is_writing[i] || !G_FOUND) && (other[i] == 0 || other[i] == did || !G_DISAGREE))
 #define IS_WHOLE   (s == 1 + m0 + m1)
 
 /* Without its name it finds no writer, and its own is but one that overlaps. */
@@ -369,22 +371,13 @@ inline lose_state()
     g = 0;
     j = 0;
     m0 = 0; /* what is left of them is never looked at */
-    m1 = 0;
-    is_of_now[0] = false;
-    is_of_now[1] = false
+    m1 = 0
 }
 
 inline lose_changes()
 {
     changes = 0;
     last_change = 0
-}
-
-inline lose_writer(i)
-{
-    is_writing[i] = false;
-    is_of_now[i] = false;
-    other[i] = 0
 }
 
 proctype World()
