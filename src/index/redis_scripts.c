@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The steps of the protocol that must be one: Lua, run by Redis. README.md tells the protocol and what the keys hold; a
- * reply's first element is a number that C switches on. Times are Redis' own, in milliseconds.
+ * reply's first element, if there is a reply, is a number that C switches on. Times are Redis' own, in milliseconds; a
+ * life that is over when it is given removes the key.
  */
 #include "redis_int.h"
 
@@ -29,23 +30,19 @@ static const char miss[] = NOW "local lease, is_written\n"
                                "end\n"
                                "return {0, lease}\n";
 
-/* While a lease stands nobody has begun to write since it was given. A value's life counts from then.
+/* While a lease stands nobody has begun to write since it was given. A value's life counts from then, and may be over.
  * ARGV: lease, value, its life, a lease's life. */
-static const char fill[] = "if redis.call('HGET', KEYS[1], 'g') ~= ARGV[1] then return {0} end\n"
+static const char fill[] = "if redis.call('HGET', KEYS[1], 'g') ~= ARGV[1] then return end\n"
                            "local left = ARGV[3] - ARGV[4] + redis.call('PTTL', KEYS[1])\n"
                            "redis.call('DEL', KEYS[1])\n"
-                           "if left > 0 then\n"
-                           "  redis.call('HSET', KEYS[1], 'v', ARGV[2])\n"
-                           "  redis.call('PEXPIRE', KEYS[1], left)\n"
-                           "end\n"
-                           "return {1}\n";
+                           "redis.call('HSET', KEYS[1], 'v', ARGV[2])\n"
+                           "redis.call('PEXPIRE', KEYS[1], left)\n";
 
 /* The key lives as long as its last writer may.
  * ARGV: writer, how long it may write. */
 static const char begin[] = NOW "redis.call('HDEL', KEYS[1], 'v', 'g')\n"
                                 "redis.call('HSET', KEYS[1], ARGV[1], now + ARGV[2])\n"
-                                "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
-                                "return {1}\n";
+                                "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n";
 
 /* A tag's value begins with the digest that it names.
  * ARGV: the keys of the repository's manifests without the digest. */
@@ -70,7 +67,7 @@ static const char read_tag[] = "local tag = redis.call('HGET', KEYS[1], 'v')\n"
 #define LIST                                                                                                           \
     NOW "local state, members, changes, writers, ends = unpack(KEYS, 1, 5)\n"                                          \
         "local function forget()\n"                                                                                    \
-        "  redis.call('UNLINK', state, members, changes, writers)\n"                                                   \
+        "  redis.call('UNLINK', state, members, writers)\n"                                                            \
         "end\n"                                                                                                        \
         "local function change(key, is_there, name, text)\n"                                                           \
         "  redis.call('ZREMRANGEBYLEX', key, '[' .. name, '(' .. name .. '\\11')\n"                                    \
@@ -82,11 +79,7 @@ static const char read_tag[] = "local tag = redis.call('HGET', KEYS[1], 'v')\n"
  * member...}, {0, lease}, or {2} while another reader has the lease. */
 static const char list_read[] =
     LIST "local known = redis.call('HMGET', state, 's', 'g')\n"
-         "if known[1] and redis.call('ZCARD', members) ~= tonumber(known[1]) then\n"
-         "  forget()\n"
-         "  known = {}\n"
-         "end\n"
-         "if known[1] then\n"
+         "if known[1] and redis.call('ZCARD', members) == tonumber(known[1]) then\n"
          "  local page = redis.call('ZRANGEBYLEX', members, ARGV[3], '+', 'LIMIT', 0, ARGV[4] + 1)\n"
          "  local reply, left = {1, 0}, tonumber(ARGV[5])\n"
          "  for i, text in ipairs(page) do\n"
@@ -110,8 +103,7 @@ static const char list_piece[] = "local words = {}\n"
                                  "  words[2 * i - 2] = ARGV[i]\n"
                                  "end\n"
                                  "redis.call('ZADD', KEYS[1], unpack(words))\n"
-                                 "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
-                                 "return {1}\n";
+                                 "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n";
 
 /* An empty list is known for a shorter time: anybody may ask for lists of what is not there.
  * KEYS: 6 what the reader of the store put there. ARGV: 2 lease, 3 number of members, 4 how long it may be known, 5 and
@@ -121,37 +113,34 @@ static const char list_install[] =
          "local since = redis.call('LRANGE', changes, 0, -1)\n"
          "local is_whole = #since == tonumber(known[2] or 0) and redis.call('ZCARD', KEYS[6]) == tonumber(ARGV[3])\n"
          "local left = ARGV[4] - ARGV[1] + redis.call('PTTL', state)\n"
-         "if known[1] ~= ARGV[2] or not is_whole or left <= 0 then\n"
+         "if known[1] ~= ARGV[2] or not is_whole then\n"
          "  redis.call('UNLINK', KEYS[6])\n"
          "  if known[1] == ARGV[2] then forget() end\n"
-         "  return {0}\n"
+         "  return\n"
          "end\n"
          "for _, what in ipairs(since) do\n"
          "  local text = string.sub(what, 2)\n"
          "  change(KEYS[6], string.sub(what, 1, 1) == '+', string.match(text, '^[^\\n]*'), text)\n"
          "end\n"
-         "redis.call('UNLINK', state, members, changes)\n"
+         "redis.call('UNLINK', state, members)\n"
          "if redis.call('EXISTS', KEYS[6]) == 1 then\n"
          "  redis.call('RENAME', KEYS[6], members)\n"
          "  redis.call('PEXPIRE', members, left)\n"
          "end\n"
          "local count = redis.call('ZCARD', members)\n"
          "redis.call('HSET', state, 's', count)\n"
-         "redis.call('PEXPIRE', state, count > 0 and left or math.min(left, ARGV[5]))\n"
-         "return {1}\n";
+         "redis.call('PEXPIRE', state, count > 0 and left or math.min(left, ARGV[5]))\n";
 
 /* ARGV: 2 lease. */
 static const char list_give_back[] =
-    LIST "if redis.call('HGET', state, 'g') == ARGV[2] then redis.call('HDEL', state, 'g') end\n"
-         "return {1}\n";
+    LIST "if redis.call('HGET', state, 'g') == ARGV[2] then redis.call('HDEL', state, 'g') end\n";
 
 /* ARGV: 2 writer, 3 member, 4 how long the writers must be remembered: longer than any list that is known now. */
 static const char list_begin[] = LIST "local others = redis.call('HGET', writers, ARGV[3]) or ''\n"
                                       "redis.call('HSET', writers, ARGV[3], others .. ARGV[2] .. ' 0 ')\n"
                                       "redis.call('ZADD', ends, now + ARGV[1], ARGV[2] .. ' ' .. ARGV[3])\n"
                                       "redis.call('PEXPIRE', writers, ARGV[4])\n"
-                                      "redis.call('PEXPIRE', ends, ARGV[4])\n"
-                                      "return {1}\n";
+                                      "redis.call('PEXPIRE', ends, ARGV[4])\n";
 
 /* ARGV: 2 writer, 3 member, 4 "+", "-" or "?", 5 its data, 6 most changes. */
 static const char list_end[] =
@@ -166,7 +155,7 @@ static const char list_end[] =
          "local is_whole = not known[1] or redis.call('ZCARD', members) == tonumber(known[1])\n"
          "if (mine ~= '0' and mine ~= did) or not is_whole or did == '?' or name == '' then\n"
          "  forget()\n"
-         "  return {0}\n"
+         "  return\n"
          "end\n"
          "if others == '' then\n"
          "  redis.call('HDEL', writers, name)\n"
@@ -182,8 +171,7 @@ static const char list_end[] =
          "  redis.call('RPUSH', changes, ARGV[4] .. text)\n"
          "  redis.call('PEXPIRE', changes, ARGV[1])\n"
          "  if redis.call('HINCRBY', state, 'j', 1) > tonumber(ARGV[6]) then forget() end\n"
-         "end\n"
-         "return {1}\n";
+         "end\n";
 
 const char *const index_int_redis_scripts[REDIS_SCRIPTS] = {
     [REDIS_MISS] = miss,

@@ -75,6 +75,29 @@ static void a_value_lives_from_its_lease(void **state)
     fill(s, 0, layer("a"), 'a', lease);
     assert_int_equal(look(s, 1, layer("a"), NULL), 'a');
     assert_lives(value_key(), TTL_MS - LEASE_MS + 5000);
+    age(value_key(), "1000000");
+    fill(s, 1, layer("a"), 'a', lease);
+    assert_lives(value_key(), 1000000);
+}
+
+/* Between the look and what follows a miss. */
+static void what_is_filled_meanwhile_is_read(void **state)
+{
+    struct suite *s = *state;
+    for (unsigned i = 0; i < 100; i++) {
+        index_lease lease;
+        struct index_value value = value_of('a'), found;
+        struct await filling, reading;
+        assert_int_equal(look(s, 1, layer("a"), &lease), '-');
+        struct done done = await_begin(&reading, s->loop);
+        enum result read = index_read(s->replicas[0], layer("a"), &found, &lease, done);
+        done = await_begin(&filling, s->loop);
+        enum result filled = index_fill(s->replicas[1], layer("a"), &value, lease, done);
+        assert_int_equal(await_end(&filling, filled), OK);
+        assert_int_equal(await_end(&reading, read), OK);
+        assert_int_equal(found.digest.bytes[0], 'a');
+        lose(value_key());
+    }
 }
 
 static void a_value_that_is_too_old_is_not_remembered(void **state)
@@ -129,7 +152,6 @@ static void a_list_lives_from_its_lease(void **state)
     install(s, 0, a_list, "a b ", lease);
     assert_lives(known, TTL_MS - INDEX_WRITE_MAX_MS + 10000);
     assert_lives(redis_place_key(&place, ":m"), TTL_MS - INDEX_WRITE_MAX_MS + 10000);
-    assert_int_equal(redis_place_keys(&place, ":c").len, 0);
     age(known, "1000000");
     list_write(s, 1, a_list, "c", INDEX_MEMBER_PRESENT, "");
     assert_lives(known, 1000000);
@@ -269,6 +291,38 @@ static void pieces_that_are_lost_are_missed(void **state)
     free(members);
 }
 
+/* Members with data: as many as 4 MiB hold, one at least. */
+static void assert_page_of(struct suite *s, const char *after, size_t count, bool has_more)
+{
+    struct index_list_page found;
+    assert_int_equal(AWAIT(s->loop, index_list_read(s->replicas[0], with_data, slice_from_cstr(after), 10, &s->arena,
+                                                    &found, NULL, done)),
+                     OK);
+    assert_int_equal(found.count, count);
+    assert_int_equal(found.has_more, has_more);
+}
+
+static void a_page_ends_where_it_would_be_large(void **state)
+{
+    struct suite *s = *state;
+    enum { HALF = 2 * 1024 * 1024 - 2, MORE_THAN_ALL = 5 * 1024 * 1024 }; /* a name and a line feed are before them */
+    char *bytes = xcalloc(1, MORE_THAN_ALL);
+    memset(bytes, '.', MORE_THAN_ALL);
+    struct index_member members[] = {{SLICE("a"), slice_of(bytes, HALF)},
+                                     {SLICE("b"), slice_of(bytes, HALF)},
+                                     {SLICE("c"), slice_of(bytes, MORE_THAN_ALL)},
+                                     {SLICE("d"), slice_of(bytes, 1)},
+                                     {SLICE("e"), slice_of(bytes, MORE_THAN_ALL)}};
+    index_lease lease = miss(s, 0, with_data);
+    assert_int_equal(AWAIT(s->loop, index_list_fill(s->replicas[0], with_data, members, 5, lease, done)), OK);
+    assert_page_of(s, "", 2, true);
+    assert_page_of(s, "a", 1, true);
+    assert_page_of(s, "b", 1, true);
+    assert_page_of(s, "c", 1, true);
+    assert_page_of(s, "d", 1, false);
+    free(bytes);
+}
+
 static void too_many_changes_forget_the_list(void **state)
 {
     struct suite *s = *state;
@@ -358,6 +412,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         KEYS_TEST(a_value_lives_from_its_lease),
         SHORT_KEYS_TEST(a_value_that_is_too_old_is_not_remembered),
+        KEYS_TEST(what_is_filled_meanwhile_is_read),
         KEYS_TEST(the_last_writer_keeps_the_others),
         KEYS_TEST(a_writer_past_its_deadline_lets_readers_fill),
         KEYS_TEST(a_list_lives_from_its_lease),
@@ -371,6 +426,7 @@ int main(void)
         KEYS_TEST(what_was_listed_before_a_deadline_is_not_installed),
         KEYS_TEST(a_write_that_has_ended_has_no_deadline),
         KEYS_TEST(pieces_that_are_lost_are_missed),
+        KEYS_TEST(a_page_ends_where_it_would_be_large),
         KEYS_TEST(too_many_changes_forget_the_list),
         KEYS_TEST(a_begin_that_comes_after_its_write_is_not_believed),
     };

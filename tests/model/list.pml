@@ -26,7 +26,7 @@
 #define G_COUNT_END 1 /* so does an END that finds not as many members as there should be */
 #endif
 #ifndef G_COUNT_READ
-#define G_COUNT_READ 1 /* so does a READ */
+#define G_COUNT_READ 1 /* READ gives no page then */
 #endif
 #ifndef G_COUNT_PIECES
 #define G_COUNT_PIECES 1 /* INSTALL is refused unless all that was listed is there */
@@ -294,9 +294,11 @@ proctype Filler(byte i)
         d_step {
             has_begun_to_fill = true;
             forget_late();
-            if :: s > 0 && !IS_WHOLE && G_COUNT_READ -> forget() :: else fi;
             if
-            :: s == 0 && g == 0 ->
+            :: g == 0 && (s == 0 || (!IS_WHOLE && G_COUNT_READ)) ->
+                s = 0;
+                m0 = 0;
+                m1 = 0;
                 lease = (G_RANDOM -> 1 + i : 1);
                 g = lease;
                 if :: G_FRESH -> j = 0; changes = 0; last_change = 0 :: else fi
