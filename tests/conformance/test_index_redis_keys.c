@@ -80,24 +80,21 @@ static void a_value_lives_from_its_lease(void **state)
     assert_lives(value_key(), 1000000);
 }
 
-/* Between the look and what follows a miss. */
+/* Between the look and what follows a miss: one connection keeps the order. */
 static void what_is_filled_meanwhile_is_read(void **state)
 {
     struct suite *s = *state;
-    for (unsigned i = 0; i < 100; i++) {
-        index_lease lease;
-        struct index_value value = value_of('a'), found;
-        struct await filling, reading;
-        assert_int_equal(look(s, 1, layer("a"), &lease), '-');
-        struct done done = await_begin(&reading, s->loop);
-        enum result read = index_read(s->replicas[0], layer("a"), &found, &lease, done);
-        done = await_begin(&filling, s->loop);
-        enum result filled = index_fill(s->replicas[1], layer("a"), &value, lease, done);
-        assert_int_equal(await_end(&filling, filled), OK);
-        assert_int_equal(await_end(&reading, read), OK);
-        assert_int_equal(found.digest.bytes[0], 'a');
-        lose(value_key());
-    }
+    index_lease lease, none;
+    struct index_value value = value_of('a'), found;
+    struct await filling, reading;
+    assert_int_equal(look(s, 1, layer("a"), &lease), '-');
+    struct done done = await_begin(&reading, s->loop);
+    enum result read = index_read(s->replicas[0], layer("a"), &found, &none, done);
+    done = await_begin(&filling, s->loop);
+    enum result filled = index_fill(s->replicas[0], layer("a"), &value, lease, done);
+    assert_int_equal(await_end(&reading, read), OK);
+    assert_int_equal(await_end(&filling, filled), OK);
+    assert_int_equal(found.digest.bytes[0], 'a');
 }
 
 static void a_value_that_is_too_old_is_not_remembered(void **state)
@@ -267,10 +264,9 @@ static void a_write_that_has_ended_has_no_deadline(void **state)
     assert_int_equal(redis_place_keys(&place, ":e").len, 0);
 }
 
-/* Of several pieces, that a reader of the store has sent. */
-static void pieces_that_are_lost_are_missed(void **state)
+/* Fills a list by many pieces; after the first of them, whose key it is given, `meanwhile` happens. */
+static void fill_by_pieces(struct suite *s, void (*meanwhile)(const char *pieces))
 {
-    struct suite *s = *state;
     enum { COUNT = 50000 };
     struct index_member *members = xcalloc(COUNT, sizeof(*members));
     struct await filling;
@@ -281,14 +277,34 @@ static void pieces_that_are_lost_are_missed(void **state)
     enum result r = index_list_fill(s->replicas[0], a_list, members, COUNT, lease, done);
     while (redis_place_keys(&place, "}T:????????????????").len == 0)
         continue;
-    const char *pieces = redis_place_key(&place, "}T:????????????????");
-    assert_lives(pieces, INDEX_WRITE_MAX_MS);
-    lose(pieces);
-    assert_false(filling.is_done);
+    meanwhile(redis_place_key(&place, "}T:????????????????"));
     assert_int_equal(await_end(&filling, r), OK);
+    free(members);
+}
+
+static void pieces_that_are_lost_are_missed(void **state)
+{
+    struct suite *s = *state;
+    fill_by_pieces(s, lose);
     assert_cold(s, a_list);
     assert_int_equal(redis_place_keys(&place, "}T*").len, 0);
-    free(members);
+}
+
+static void cut_connections(const char *pieces)
+{
+    (void)pieces;
+    (void)REDIS_PLACE_ASK(&place, "CLIENT", "KILL", "TYPE", "normal");
+}
+
+static void what_a_filler_leaves_that_is_cut_off_goes_by_itself(void **state)
+{
+    struct suite *s = *state;
+    fill_by_pieces(s, cut_connections);
+    assert_lives(redis_place_key(&place, "}T:????????????????"), INDEX_WRITE_MAX_MS);
+    assert_lives(redis_place_key(&place, "}T:s"), INDEX_WRITE_MAX_MS);
+    redis_place_wait(&place, s->replicas[0]);
+    redis_place_wait(&place, s->replicas[1]);
+    assert_cold(s, a_list);
 }
 
 /* Members with data: as many as 4 MiB hold, one at least. */
@@ -426,6 +442,7 @@ int main(void)
         KEYS_TEST(what_was_listed_before_a_deadline_is_not_installed),
         KEYS_TEST(a_write_that_has_ended_has_no_deadline),
         KEYS_TEST(pieces_that_are_lost_are_missed),
+        KEYS_TEST(what_a_filler_leaves_that_is_cut_off_goes_by_itself),
         KEYS_TEST(a_page_ends_where_it_would_be_large),
         KEYS_TEST(too_many_changes_forget_the_list),
         KEYS_TEST(a_begin_that_comes_after_its_write_is_not_believed),

@@ -8,7 +8,7 @@ import pytest
 import minato
 
 
-@pytest.mark.parametrize("program, tests_min", [("index_redis", 29), ("index_redis_keys", 19)])
+@pytest.mark.parametrize("program, tests_min", [("index_redis", 29), ("index_redis_keys", 20)])
 def test_the_index_keeps_the_contract(redis, program, tests_min):
     path = minato.binary().parent / "tests" / f"registry_test_{program}"
     done = subprocess.run([path], env=minato.clean_environment(MINATO_TESTS_REDIS_URL=redis.url),

@@ -213,7 +213,9 @@ static void one_replica_at_a_time_fills_a_list(void **state)
         AWAIT(s->loop, index_list_read(s->replicas[1], a_list, SLICE_EMPTY, 10, &s->arena, &found, &second, done)),
         BUSY);
     assert_int_equal(AWAIT(s->loop, index_list_give_back(s->replicas[0], a_list, first, done)), OK);
-    install(s, 1, a_list, "a ", miss(s, 1, a_list));
+    second = miss(s, 1, a_list);
+    assert_int_equal(AWAIT(s->loop, index_list_give_back(s->replicas[0], a_list, first, done)), OK);
+    install(s, 1, a_list, "a ", second);
     install(s, 0, a_list, "x ", first);
     assert_page(s, a_list, "a ");
 }
@@ -254,6 +256,9 @@ static void what_is_not_known_forgets_the_list(void **state)
     list_write(s, 1, a_list, "", INDEX_MEMBER_UNKNOWN, "");
     install(s, 0, a_list, "x ", lease);
     assert_cold(s, a_list);
+    install(s, 0, a_list, "a ", miss(s, 0, a_list));
+    list_write(s, 1, a_list, "", INDEX_MEMBER_PRESENT, "");
+    assert_cold(s, a_list);
 }
 
 static void overlapping_writes_that_agree_are_understood(void **state)
@@ -261,8 +266,10 @@ static void overlapping_writes_that_agree_are_understood(void **state)
     struct suite *s = *state;
     install(s, 0, a_list, "", miss(s, 0, a_list));
     index_write first = list_begin(s, 0, a_list, "a"), second = list_begin(s, 1, a_list, "a");
+    index_write third = list_begin(s, 1, a_list, "a");
     list_end(s, 1, a_list, "a", second, INDEX_MEMBER_PRESENT, "");
     list_end(s, 0, a_list, "a", first, INDEX_MEMBER_PRESENT, "");
+    list_end(s, 1, a_list, "a", third, INDEX_MEMBER_PRESENT, "");
     assert_page(s, a_list, "a ");
 }
 

@@ -159,11 +159,21 @@ const char *redis_place_key(struct redis_place *place, const char *end)
     return arena_cstr(&place->arena, key);
 }
 
+/* No key of the index may stay for ever. */
+static void check_times_to_live(struct redis_place *place)
+{
+    struct slice keys = redis_place_keys(place, ""), key;
+    while (slice_split(keys, '\n', &key, &keys))
+        if (strcmp(REDIS_PLACE_ASK(place, "PTTL", arena_cstr(&place->arena, key)), "-1") == 0)
+            fail(arena_cstr(&place->arena, key));
+}
+
 void redis_place_lose_a_key(void *data, uint64_t roll)
 {
     struct redis_place *place = data;
     struct slice keys = redis_place_keys(place, ""), key = SLICE_EMPTY;
     uint64_t count = 0;
+    check_times_to_live(place);
     for (size_t i = 0; i < keys.len; i++)
         count += keys.ptr[i] == '\n' ? 1 : 0;
     if (count == 0)
@@ -185,14 +195,6 @@ void redis_place_open(void *data, struct loop *loop, struct pool *pool, struct i
     connect_client(place);
     for (unsigned i = 0; i < 2; i++)
         ret_replicas[i] = redis_place_replica(place, place->url);
-}
-
-static void check_times_to_live(struct redis_place *place)
-{
-    struct slice keys = redis_place_keys(place, ""), key;
-    while (slice_split(keys, '\n', &key, &keys))
-        if (strcmp(REDIS_PLACE_ASK(place, "PTTL", arena_cstr(&place->arena, key)), "-1") == 0)
-            fail(arena_cstr(&place->arena, key));
 }
 
 void redis_place_close(void *data, struct index *replicas[2])

@@ -21,7 +21,7 @@ struct redis_place {
 
 /* Without a server the program ends. */
 void redis_place_init(struct redis_place *place, uint64_t ttl_ms);
-/* For struct index_subject, each time another store. Closing fails if a key has no time to live. */
+/* For struct index_subject, each time another store. Closing fails if a key has no time to live; so does losing one. */
 void redis_place_open(void *place, struct loop *loop, struct pool *pool, struct index *ret_replicas[2]);
 void redis_place_close(void *place, struct index *replicas[2]);
 /* One replica more; it is connected. */
