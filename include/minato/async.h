@@ -50,8 +50,8 @@ void loop_run_once(struct loop *loop, int32_t wait_ms);
 /* Any thread. */
 void loop_stop(struct loop *loop);
 unsigned loop_index(const struct loop *loop);
-/* Monotonic milliseconds, read once a turn of the loop. */
-uint64_t loop_now_ms(struct loop *loop);
+/* Milliseconds of a clock that never goes back, which timers count by. */
+uint64_t loop_now_ms(const struct loop *loop);
 /* The h2o_loop_t inside, for src/http only. */
 void *loop_native(struct loop *loop);
 
@@ -85,7 +85,9 @@ void loop_unwatch(struct loop *loop, struct fd_watch *watch);
 /* A one-shot timer on one loop, embedded in its owner. Zero-initialised is stopped. */
 struct timer {
     void (*fire)(struct timer *timer);
-    uint64_t entry[4];
+    uint64_t due_ms;
+    struct timer *previous; /* of the same delay */
+    struct timer *next;
 };
 /* Arms it (again). Delays come from configuration or constants: a loop knows at most 64 different ones. */
 void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms, void (*fire)(struct timer *timer));

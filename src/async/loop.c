@@ -3,6 +3,9 @@
  * One event loop and its thread's timers and messages, wrapped round libh2o's evloop: with src/http the only code that
  * names h2o. Everything but loop_post and loop_stop is for the loop's own thread.
  *
+ * libh2o's timeouts are not used: they count by the machine's wall clock, and whoever puts that back an hour would make
+ * every deadline an hour late. Ours are lists by delay, run between libh2o's turns.
+ *
  * libh2o's own message queue is not used: its socket reads into buffers of the thread that created it (a thread-local
  * allocator without a lock), which would be the main thread's for all loops. Ours is a list and an eventfd that libh2o
  * polls but never reads.
@@ -20,8 +23,16 @@
 
 #include <h2o.h>
 
-#define TIMEOUTS_MAX 64
+#include "minato/clock.h"
+
+#define DELAYS_MAX 64
 #define WAIT_FOREVER_MS INT32_MAX
+
+/* The running timers of one delay, in the order they end: a ring through `head`, which is none. */
+struct timer_list {
+    struct timer head;
+    uint64_t delay_ms;
+};
 
 struct loop {
     h2o_evloop_t *evloop;
@@ -36,13 +47,11 @@ struct loop {
     bool stopped;
     atomic_flag stop_posted;
     struct loop_task stop;
-    /* libh2o keeps one list per delay; the delays in use are few and never go away. */
-    h2o_timeout_t *timeouts[TIMEOUTS_MAX];
-    size_t timeout_count;
+    /* The delays in use are few and never go away. */
+    struct timer_list *timers[DELAYS_MAX];
+    size_t delay_count;
+    bool has_fired; /* libh2o may have work that it will not wake up for */
 };
-
-_Static_assert(sizeof(((struct timer *)NULL)->entry) == sizeof(h2o_timeout_entry_t),
-               "a timer's entry is libh2o's timeout entry");
 
 /* ---- messages ---- */
 
@@ -125,24 +134,11 @@ void loop_free(struct loop *loop)
         h2o_socket_close(loop->watches.socket);
     /* libh2o frees a closed socket on the loop's next turn. */
     h2o_evloop_run(loop->evloop, 0);
-    for (size_t i = 0; i < loop->timeout_count; i++) {
-        h2o_timeout_dispose(loop->evloop, loop->timeouts[i]);
-        free(loop->timeouts[i]);
-    }
+    for (size_t i = 0; i < loop->delay_count; i++)
+        free(loop->timers[i]);
     h2o_evloop_destroy(loop->evloop);
     pthread_mutex_destroy(&loop->mutex);
     free(loop);
-}
-
-void loop_run(struct loop *loop)
-{
-    while (!loop->stopped)
-        h2o_evloop_run(loop->evloop, WAIT_FOREVER_MS);
-}
-
-void loop_run_once(struct loop *loop, int32_t wait_ms)
-{
-    h2o_evloop_run(loop->evloop, wait_ms);
 }
 
 void loop_stop(struct loop *loop)
@@ -154,11 +150,6 @@ void loop_stop(struct loop *loop)
 unsigned loop_index(const struct loop *loop)
 {
     return loop->index;
-}
-
-uint64_t loop_now_ms(struct loop *loop)
-{
-    return h2o_now(loop->evloop);
 }
 
 void *loop_native(struct loop *loop)
@@ -197,45 +188,95 @@ struct watch_set *async_int_loop_watches(struct loop *loop)
 
 /* ---- timers ---- */
 
-static h2o_timeout_entry_t *timer_entry(struct timer *timer)
+uint64_t loop_now_ms(const struct loop *loop)
 {
-    return (h2o_timeout_entry_t *)(void *)timer->entry;
+    (void)loop;
+    return clock_monotonic_ms(clock_system());
 }
 
-static void on_timeout(h2o_timeout_entry_t *entry)
+static struct timer_list *find_list(struct loop *loop, uint64_t delay_ms)
 {
-    struct timer *timer = H2O_STRUCT_FROM_MEMBER(struct timer, entry, entry);
-    timer->fire(timer);
-}
-
-static h2o_timeout_t *find_timeout(struct loop *loop, uint64_t delay_ms)
-{
-    for (size_t i = 0; i < loop->timeout_count; i++)
-        if (loop->timeouts[i]->timeout == delay_ms)
-            return loop->timeouts[i];
-    assert(loop->timeout_count < TIMEOUTS_MAX);
-    h2o_timeout_t *timeout = xcalloc(1, sizeof(*timeout));
-    h2o_timeout_init(loop->evloop, timeout, delay_ms);
-    loop->timeouts[loop->timeout_count++] = timeout;
-    return timeout;
+    for (size_t i = 0; i < loop->delay_count; i++)
+        if (loop->timers[i]->delay_ms == delay_ms)
+            return loop->timers[i];
+    assert(loop->delay_count < DELAYS_MAX);
+    struct timer_list *list = xcalloc(1, sizeof(*list));
+    list->delay_ms = delay_ms;
+    list->head.previous = &list->head;
+    list->head.next = &list->head;
+    loop->timers[loop->delay_count++] = list;
+    return list;
 }
 
 void timer_start(struct loop *loop, struct timer *timer, uint64_t delay_ms, void (*fire)(struct timer *timer))
 {
     timer_stop(timer);
+    struct timer *head = &find_list(loop, delay_ms)->head;
     timer->fire = fire;
-    timer_entry(timer)->cb = on_timeout;
-    h2o_timeout_link(loop->evloop, find_timeout(loop, delay_ms), timer_entry(timer));
+    timer->due_ms = loop_now_ms(loop) + delay_ms;
+    timer->previous = head->previous;
+    timer->next = head;
+    head->previous->next = timer;
+    head->previous = timer;
 }
 
 void timer_stop(struct timer *timer)
 {
-    if (timer_is_running(timer))
-        h2o_timeout_unlink(timer_entry(timer));
+    if (!timer_is_running(timer))
+        return;
+    timer->previous->next = timer->next;
+    timer->next->previous = timer->previous;
+    timer->previous = NULL;
+    timer->next = NULL;
 }
 
 bool timer_is_running(const struct timer *timer)
 {
-    const h2o_timeout_entry_t *entry = (const h2o_timeout_entry_t *)(const void *)timer->entry;
-    return entry->_link.next != NULL;
+    return timer->next != NULL;
+}
+
+/* At most `wait_ms`: until the first of the timers is due. */
+static int32_t wait_for_timers(const struct loop *loop, int32_t wait_ms)
+{
+    uint64_t now_ms = loop_now_ms(loop);
+    for (size_t i = 0; i < loop->delay_count && wait_ms > 0; i++) {
+        const struct timer *first = loop->timers[i]->head.next;
+        if (first == &loop->timers[i]->head)
+            continue;
+        uint64_t left_ms = first->due_ms > now_ms ? first->due_ms - now_ms : 0;
+        if (left_ms < (uint64_t)wait_ms)
+            wait_ms = (int32_t)left_ms;
+    }
+    return wait_ms;
+}
+
+/* Those that were due at `now_ms`; what they start is of a later turn, unless it is due as well. */
+static void run_timers(struct loop *loop)
+{
+    uint64_t now_ms = loop_now_ms(loop);
+    for (size_t i = 0; i < loop->delay_count; i++) {
+        const struct timer *head = &loop->timers[i]->head;
+        while (head->next != head && head->next->due_ms <= now_ms) {
+            struct timer *timer = head->next;
+            timer_stop(timer);
+            loop->has_fired = true;
+            timer->fire(timer); /* may free it */
+        }
+    }
+}
+
+/* ---- turns ---- */
+
+void loop_run_once(struct loop *loop, int32_t wait_ms)
+{
+    int32_t most_ms = loop->has_fired ? 0 : wait_for_timers(loop, wait_ms);
+    loop->has_fired = false;
+    h2o_evloop_run(loop->evloop, most_ms);
+    run_timers(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->stopped)
+        loop_run_once(loop, WAIT_FOREVER_MS);
 }

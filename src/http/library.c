@@ -27,7 +27,6 @@
 
 /* What was compiled in, on the machines we know. */
 _Static_assert(sizeof(void *) != 8 || sizeof(h2o_socket_t) == 96, "h2o_socket_t is not that of libh2o 0.13");
-_Static_assert(sizeof(void *) != 8 || sizeof(h2o_timeout_entry_t) == 32, "nor h2o_timeout_entry_t");
 
 static enum result complain(struct strbuf *ret_why, const char *what)
 {
