@@ -284,7 +284,7 @@ phase_s3() {
 phase_outages() {
     run_pytest outages "$root/build/asan/minato" "${outages[@]}"
 }
-outages=(tests/s3/{credentials,faults,redis_servers}.py)
+outages=(tests/s3/{credentials,faults,faults_under_load,redis_servers}.py)
 
 # Each conformance test is a line of the tally. Bytes come through the server also on S3: the program wants a header of
 # ours on the last answer, which would be the store's.

@@ -7,6 +7,7 @@
 import collections
 import hashlib
 import re
+import signal
 import subprocess
 import tempfile
 import urllib.parse
@@ -104,7 +105,7 @@ class Ceph:
         self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", home / "monmap")
         self._spawn("mon", "ceph-mon", "-f", "-i", "a")
         self._start_osd()
-        self._spawn("rgw", "radosgw", "-f", "-n", "client.rgw")
+        self.start_gateway()
         self._run("radosgw-admin", "user", "create", "--uid=minato", "--display-name=minato",
                   f"--access-key={self.access_key}", f"--secret-key={self.secret_key}")
         minato.wait_until(self._make_bucket, 60, "the gateway")
@@ -132,6 +133,29 @@ class Ceph:
         status, listing = self.request("GET", f"?list-type=2&prefix={urllib.parse.quote(prefix, safe='')}")
         assert status == 200, listing
         return re.findall("<Key>([^<]+)</Key>", listing)
+
+    # ---- faults ----
+
+    def start_gateway(self):
+        self._spawn("rgw", "radosgw", "-f", "-n", "client.rgw")
+
+    def kill_gateway(self):
+        """For half a minute after this radosgw-admin waits for the dead one to be told, too."""
+        self.processes["rgw"].kill()
+        self.processes["rgw"].wait()
+
+    def pause_osd(self):
+        """The gateway stands, and its requests with it."""
+        self.processes["osd"].send_signal(signal.SIGSTOP)
+
+    def resume_osd(self):
+        self.processes["osd"].send_signal(signal.SIGCONT)
+
+    def suspend_user(self):
+        self._run("radosgw-admin", "user", "suspend", "--uid=minato")
+
+    def enable_user(self):
+        self._run("radosgw-admin", "user", "enable", "--uid=minato")
 
     def _make_bucket(self):
         return self.request("PUT")[0] == 200

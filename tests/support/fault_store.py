@@ -9,6 +9,7 @@
 Requests and answers are streamed through unchanged, Host and Authorization too: whoever signs for the proxy's address is
 understood by the store behind it. A thread for each connection, which is kept as long as both sides keep it.
 """
+import random
 import re
 import socket
 import threading
@@ -83,6 +84,7 @@ class Rule:
     path: re.Pattern
     skip: int
     times: float
+    share: float
     hits: int = 0
 
     def take(self, method, path):
@@ -90,6 +92,8 @@ class Rule:
             return False
         if self.skip > 0:
             self.skip -= 1
+            return False
+        if self.share < 1 and random.random() >= self.share:
             return False
         self.times -= 1
         self.hits += 1
@@ -210,10 +214,10 @@ class FaultStore:
                 except OSError:
                     pass
 
-    def fail(self, fault, method="", path="", skip=0, times=1):
-        """Does `fault` to the requests that match, after `skip` of them, `times` times (None: from then on). Of several
-        rules the one made first counts. Returns the rule, which counts its hits."""
-        rule = Rule(fault, method, re.compile(path), skip, float("inf") if times is None else times)
+    def fail(self, fault, method="", path="", skip=0, times=1, share=1):
+        """Does `fault` to the requests that match, after `skip` of them, `times` times (None: from then on), to a `share` of
+        them by chance. Of several rules the one made first counts. Returns the rule, which counts its hits."""
+        rule = Rule(fault, method, re.compile(path), skip, float("inf") if times is None else times, share)
         with self.lock:
             self.rules.append(rule)
         return rule
