@@ -140,13 +140,13 @@ def uploads_by_protocol(bench):
                                   target)
 
 
-def uploads_at_once(bench, server, source, count):
+def uploads_at_once(bench, server, source, count, fields=()):
     """`count` PATCHes of the file at once over TLS by one curl; the server's peak RSS in MB."""
     lines = ["parallel", f"parallel-max = {min(count, 300)}", "parallel-immediate", "insecure", "silent", "show-error"]
     for number in range(count):
         lines += [*(["next"] if number > 0 else []), "request = PATCH", f'upload-file = "{source}"',
                   'output = "/dev/null"', "http1.1", "insecure", 'write-out = "%{http_code}\\n"',
-                  f'url = "{url(server, "HTTP/1.1 over TLS", begin(server))}"']
+                  *(f'header = "{field}"' for field in fields), f'url = "{url(server, "HTTP/1.1 over TLS", begin(server))}"']
     config = os.path.join(server.scratch, "curl")
     with open(config, "w", encoding="ascii") as file:
         file.write("\n".join(lines) + "\n")
