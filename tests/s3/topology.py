@@ -11,7 +11,7 @@ import images
 import minato
 import pytest
 from images import content, tar_of
-from redis_server import RedisServer
+from redis_server import RedisServer, Traffic
 from topology import Topology
 
 SCRIPT = minato.ROOT / "deploy" / "local" / "up.sh"
@@ -152,6 +152,8 @@ def test_requests_go_round_all_replicas_and_bodies_flow_through(cluster):
     assert reply.status == 307
     assert reply.header("location").startswith(cluster.store.endpoint)
     client.close()
+    put = [request.bytes for request in cluster.store.requests() if request.method == "PUT"]
+    assert len(data) <= sum(put) <= 1.5 * len(data)
     for replica, old in zip(cluster.replicas, before):
         minato.wait_until(lambda replica=replica, old=old: "cluster/round" in replica.log_text()[old:], 10, "a share")
 
@@ -174,6 +176,12 @@ def test_redis_is_wiped_paused_and_killed():
         assert redis.command("SET", "a", "b") == "OK"
         assert (redis.command("GET", "a"), redis.command("KEYS", "*")) == ("b", ["a"])
         assert redis.command_calls()["get"] == 1
+        traffic = Traffic(redis)
+        with socket.create_connection(("127.0.0.1", redis.port), 5) as connection:
+            connection.sendall(b"GET a\r\nGET b\r\n")  # two commands, one trip
+            minato.wait_until(lambda: connection.recv(100, socket.MSG_PEEK).endswith(b"$-1\r\n"))
+            assert traffic.since_last() == (2, 1)
+        traffic.close()
         identity = redis.info("server")["run_id"]
         redis.restart()
         assert redis.command("GET", "a") is None
