@@ -118,9 +118,9 @@ def test_a_taken_port_is_named_and_nothing_is_left():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with Run("--port", str(port - 2)) as run:
+        with Run("--port", str(port)) as run:
             assert run.wait() == 1
-            assert f"port {port} is taken" in run.text or f"port {port - 2} is taken" in run.text
+            assert f"port {port} is taken" in run.text
 
 
 @pytest.mark.parametrize("arguments", [["--bogus"], ["--port"], ["--port", "http"], ["--port", "70000"], ["more"]])
