@@ -18,7 +18,7 @@ struct s3_breaker {
 
 /* False: the call is to fail at once. */
 bool s3_breaker_lets_through(struct s3_breaker *breaker, uint64_t now_ms);
-/* An attempt has ended: does the store work? */
-void s3_breaker_report(struct s3_breaker *breaker, bool is_working, uint64_t now_ms);
+/* An attempt has ended: does the store work? True: this opened it, or closed it. */
+bool s3_breaker_report(struct s3_breaker *breaker, bool is_working, uint64_t now_ms);
 
 #endif

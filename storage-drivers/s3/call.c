@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define DATED_WRONG_MS 60000u
+#define BETWEEN_REFUSALS_MS 60000u
 
 /* ---- building ---- */
 
@@ -165,6 +166,36 @@ static bool is_slow_down(const struct http_exchange *exchange)
     return slice_split(exchange->head, '\n', &line, &rest) && slice_has_suffix(line, SLICE("Slow Down\r"));
 }
 
+/* ---- what the operator is told ---- */
+
+static void tell_health(const struct s3_call *call, bool is_failing)
+{
+    const struct http_exchange *exchange = &call->exchange;
+    if (!is_failing) {
+        log_event(call->s3->log, LOG_LEVEL_INFO, "storage.reachable", FIELD_STR("host", call->s3->host));
+        return;
+    }
+    log_event(call->s3->log, LOG_LEVEL_WARN, "storage.unreachable", FIELD_STR("host", call->s3->host),
+              FIELD_NUM("status", exchange->status), FIELD_STR("code", s3_element(exchange->answer, "Code")),
+              FIELD_CSTR("next", "calls fail at once; one a second tries"));
+}
+
+/* Revoked keys fail every call: one line a minute says so. An answer to HEAD has no code and is left to the others. */
+static void tell_refusal(const struct s3_call *call, uint64_t now_ms)
+{
+    struct s3 *s3 = call->s3;
+    struct slice code = s3_element(call->exchange.answer, "Code");
+    uint_fast64_t said_ms = atomic_load(&s3->refusal_said_ms);
+    if (call->exchange.status != 403 || code.len == 0 || (said_ms != 0 && now_ms - said_ms < BETWEEN_REFUSALS_MS) ||
+        !atomic_compare_exchange_strong(&s3->refusal_said_ms, &said_ms, now_ms))
+        return;
+    log_event(s3->log, LOG_LEVEL_WARN, "storage.refused", FIELD_STR("host", s3->host), FIELD_STR("code", code),
+              FIELD_CSTR("method", call->method),
+              FIELD_CSTR("next", "what needs it answers 503; see the keys and what they may do in the bucket"));
+}
+
+/* ---- health ---- */
+
 /* What an attempt says of the store as a whole. 408 is what gateways answer when the store behind them is gone. Nothing
  * is said by a store that is full or lacks the call, nor by a 500 to what another overtook or what was done before. */
 static void report_health(const struct s3_call *call, enum result r, uint64_t now_ms)
@@ -175,7 +206,8 @@ static void report_health(const struct s3_call *call, enum result r, uint64_t no
     if (!is_silent && (status == 501 || status == 507 || (status == 500 && call->is_unrepeatable)))
         return;
     bool is_failing = is_silent || status == 408 || (status >= 500 && !is_slow_down(exchange));
-    s3_breaker_report(&call->s3->breaker, !is_failing, now_ms);
+    if (s3_breaker_report(&call->s3->breaker, !is_failing, now_ms))
+        tell_health(call, is_failing);
 }
 
 /* The store names a time: the shortest pause that is as long, of a few that the loop knows; 0: longer than anybody
@@ -261,6 +293,8 @@ static void on_answer(void *data, enum result r)
     uint64_t now_ms = clock_monotonic_ms(call->s3->clock);
     report_health(call, r, now_ms);
     bool is_dated_anew = learn_time(call, r);
+    if (r == OK && !is_dated_anew)
+        tell_refusal(call, now_ms);
     uint64_t pause_ms;
     if ((!is_dated_anew && !may_repeat(call, r)) || !find_pause(call, now_ms, &pause_ms)) {
         call->finish(call, r);

@@ -148,6 +148,7 @@ static void s3_start(void *self, struct loop *loop, struct log *log)
 {
     struct s3 *s3 = self;
     int64_t ahead_ms = s3_clock_ahead_ms(&s3->store_clock);
+    s3->log = log;
     if (llabs(ahead_ms) >= CLOCK_DIFFERS_MS)
         log_event(log, LOG_LEVEL_WARN, "storage.clock_differs",
                   FIELD_CSTR("store_is", ahead_ms > 0 ? "ahead" : "behind"),

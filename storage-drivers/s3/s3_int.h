@@ -51,7 +51,9 @@ struct s3 {
     uint64_t part_bytes;
     struct s3_times times;
     struct s3_breaker breaker;
-    struct arena arena; /* of all of the above */
+    struct log *log;                      /* NULL until the server runs */
+    atomic_uint_fast64_t refusal_said_ms; /* when it was last logged that the store refused a call; 0: never */
+    struct arena arena;                   /* of all of the above */
 };
 
 /* One request. An operation embeds it as its first member and lives until `finish`. */

@@ -126,6 +126,28 @@ def test_a_dead_store_fails_calls_in_milliseconds(faulty, calls, fault):
     assert {outcome.result for outcome in calls.many(30, "stat", "faults/dead")} == {"NOT_FOUND"}
 
 
+def test_the_operator_is_told_once_that_the_store_is_gone_and_back_or_refuses(faulty, tmp_path):
+    with Minato(config=faulty.apply({}, tmp_path)) as server:
+        client = server.client()
+
+        def push():
+            return client.request("POST", "/v2/faults/told/blobs/uploads/", headers={"Content-Length": "0"}).status
+
+        faulty.fail(answer(403, "InvalidAccessKeyId"), method="PUT", times=None)
+        assert [push() for _ in range(3)] == [503] * 3
+        assert "InvalidAccessKeyId" in server.wait_log(r"storage\.refused.*").group(0)
+        faulty.heal()
+        faulty.fail(answer(500, "InternalError"), times=None)
+        wait_until(lambda: push() == 503 and "storage.unreachable" in server.log_text(), 20)
+        assert [push() for _ in range(20)] == [503] * 20
+        faulty.heal()
+        wait_until(lambda: push() == 202, 5)
+        server.wait_log(r"storage\.reachable")
+        client.close()
+        said = server.log_text()
+    assert [said.count(f'"storage.{event}"') for event in ("refused", "unreachable", "reachable")] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("operation, fault", [("get", answer(503, "SlowDown")), ("stat", answer(503, words="Slow Down")),
                                               ("stat", answer(429))], ids=["by its code", "by its words", "429"])
 def test_a_store_that_wants_less_is_asked_later_and_not_taken_for_dead(faulty, calls, operation, fault):

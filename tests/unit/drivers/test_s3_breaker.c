@@ -16,7 +16,7 @@
 static void report_failures(struct s3_breaker *breaker, unsigned times, uint64_t now_ms)
 {
     for (unsigned i = 0; i < times; i++)
-        s3_breaker_report(breaker, false, now_ms);
+        (void)s3_breaker_report(breaker, false, now_ms);
 }
 
 static void failures_in_a_row_open_it(void **state)
@@ -67,6 +67,17 @@ static void calls_that_were_under_way_do_not_put_off_the_next_try(void **state)
     assert_true(s3_breaker_lets_through(&breaker, BEGIN_MS + 1000));
 }
 
+static void it_tells_whoever_opens_and_whoever_closes_it(void **state)
+{
+    (void)state;
+    struct s3_breaker breaker = {0};
+    assert_false(s3_breaker_report(&breaker, true, BEGIN_MS));
+    for (unsigned i = 1; i <= 7; i++)
+        assert_int_equal(s3_breaker_report(&breaker, false, BEGIN_MS), i == 5);
+    assert_true(s3_breaker_report(&breaker, true, BEGIN_MS + 1000));
+    assert_false(s3_breaker_report(&breaker, true, BEGIN_MS + 1000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -74,6 +85,7 @@ int main(void)
         cmocka_unit_test(one_call_a_second_tries),
         cmocka_unit_test(the_first_success_closes_it),
         cmocka_unit_test(calls_that_were_under_way_do_not_put_off_the_next_try),
+        cmocka_unit_test(it_tells_whoever_opens_and_whoever_closes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
