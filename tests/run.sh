@@ -212,13 +212,13 @@ run_cmocka() { # PREFIX FOLDER [PATTERN]: but those whose names end in PATTERN
 }
 
 phase_unit() {
-    run_cmocka unit "$root/build/asan" '_test_(storage_s3(v2)?|index_redis)' # phase_s3 runs them
+    run_cmocka unit "$root/build/asan" '_test_(storage_s3(v2)?|index_redis(_keys)?)' # phase_s3 runs them
 }
 
 # libh2o and the other libraries are not instrumented: tests/support/tsan.supp says what that hides.
 phase_tsan() {
     # Thousands of faults and interleavings on one loop: nothing for it to see, at ten times the cost.
-    run_cmocka tsan "$root/build/tsan" '_test_(push_faults|content_faults|races|storage_s3|storage_s3v2|index_redis)'
+    run_cmocka tsan "$root/build/tsan" '_test_(push_faults|content_faults|races|storage_s3|storage_s3v2|index_redis|index_redis_keys)'
     if names_a_phase || [[ -z $only ]]; then
         run_pytest tsan-server "$root/build/tsan/minato" tests/api -m threads
         run_pytest tsan-s3 "$root/build/tsan/minato" tests/s3 -m threads

@@ -146,7 +146,7 @@ def test_a_replica_is_killed(cluster, report, run_all):
             since = now()
             report("recovered_s", load.wait_recovered(since, RECOVERY_MAX_S))
             assert all(map(is_ready, others))
-            assert set(load.statuses()) <= {200, 201, 202, 307, 404, 502, 503}, load.told()
+            assert set(load.statuses()) <= {200, 201, 202, 307, 404, 409, 502, 503}, load.told()
         since = now()
         assert is_ready(victim)
         if run_all:  # nginx looks again after ten seconds

@@ -70,7 +70,8 @@ class Sample:
 
 class Load:
     """`targets` (replicas, a balancer) have a port; each request goes to any of them. `name` keeps the
-    repositories of several loads apart. `is_resent`: what stands between sends a DELETE again whose answer was lost."""
+    repositories of several loads apart. `is_resent`: what stands between sends a PUT or DELETE again whose answer was
+    lost."""
 
     def __init__(self, targets, name, is_resent=False):
         self.targets, self.name, self.is_resent = targets, name, is_resent
@@ -362,6 +363,8 @@ class Writer(Worker):
                 return False
             location = answer[0].getheader("location")
         answer = self.ask("upload", "PUT", with_query(path_of(location), digest=digest_of(data)), data[cut:])
+        if self.load.is_resent and answer is not None and answer[0].status == 409:
+            return False  # the first of them, at a replica that was killed, still has the upload
         return self.expect(answer, (201,), "end of an upload")
 
 
