@@ -233,6 +233,15 @@ class Containerd(Tool):
             self.done()
             raise
 
+    def run(self, *arguments, **options):
+        """Once more when ctr was cut off while its daemon gave it content, as happens on a busy machine."""
+        try:
+            return super().run(*arguments, **options)
+        except AssertionError as error:
+            if "rpc error: code = Internal desc = unexpected EOF" not in str(error):
+                raise
+            return super().run(*arguments, **options)
+
     def _is_ready(self):
         self.run("version", check=False)
         return self.last_code == 0
