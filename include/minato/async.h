@@ -137,18 +137,25 @@ struct page {
 
 /* OK with a page, or PENDING until one is free: first come, first served. Loop thread only. */
 enum result page_acquire(struct loop *loop, struct page **ret_page, struct done done) NODISCARD;
+/* What one body has at most beyond the page that was handed over. */
+#define PAGES_AHEAD_MAX 4u
 /* A page, if nobody waits for one and half of the share is free: for what may be done ahead. */
 bool page_try(struct loop *loop, struct page **ret_page) NODISCARD;
 /* Takes back a PENDING page_acquire (its `done` will not be called). */
 void page_acquire_cancel(struct loop *loop, struct page **ret_page);
-/* The right to hold `pages` pages for long, which gathers a part of an object: OK, or PENDING until others let go,
- * first come, first served. A quarter of the share stays for those who pass pages on; one reservation at a time is
- * granted over that. UNAVAILABLE: more than the whole share. It brings no pages: page_acquire does. Loop thread only.
- */
-enum result page_reserve(struct loop *loop, size_t pages, struct done done) NODISCARD;
+/* Why pages are held while others wait for some. Each has its share, so that those who hold what they have read, and
+ * wait to gather more, never take what those who gather need to come to an end. */
+enum page_purpose {
+    PAGES_GATHERED, /* a part of an object: three quarters */
+    PAGES_BETWEEN,  /* read already, of a body that may be more than one part: taken before the first; a quarter */
+    PAGE_PURPOSES
+};
+/* The right to hold `pages` pages for long: OK, or PENDING until others let go, first come, first served for each
+ * purpose. UNAVAILABLE: more than its whole share. It brings no pages: page_acquire does. Loop thread only. */
+enum result page_reserve(struct loop *loop, enum page_purpose purpose, size_t pages, struct done done) NODISCARD;
 /* Takes back a PENDING page_reserve, known by its done.data (its `done` will not be called). */
 void page_reserve_cancel(struct loop *loop, const void *data);
-void page_unreserve(struct loop *loop, size_t pages);
+void page_unreserve(struct loop *loop, enum page_purpose purpose, size_t pages);
 /* On the loop it came from. Accepts NULL. */
 void page_release(struct page *page);
 /* Bytes of pages in use on this loop, for metrics and tests. Any thread. */

@@ -29,9 +29,12 @@ struct page_budget {
     unsigned free_count;
     struct page_waiter *first_waiter;
     struct page_waiter **last_waiter;
-    size_t pages_reserved;
-    struct page_reservation *first_reservation; /* that wait */
-    struct page_reservation **last_reservation;
+    struct page_reservations {
+        size_t pages_max;
+        size_t pages;
+        struct page_reservation *first; /* that wait */
+        struct page_reservation **last;
+    } reservations[PAGE_PURPOSES];
     struct timer wake; /* waiters are served from the loop, never from inside page_release */
 };
 

@@ -22,7 +22,11 @@ void async_int_pages_init(struct page_budget *budget, size_t bytes_max)
 {
     budget->bytes_max = bytes_max < PAGE_BYTES ? PAGE_BYTES : bytes_max;
     budget->last_waiter = &budget->first_waiter;
-    budget->last_reservation = &budget->first_reservation;
+    size_t pages = budget->bytes_max / PAGE_BYTES;
+    budget->reservations[PAGES_BETWEEN].pages_max = pages / 4;
+    budget->reservations[PAGES_GATHERED].pages_max = pages - pages / 4;
+    for (unsigned i = 0; i < PAGE_PURPOSES; i++)
+        budget->reservations[i].last = &budget->reservations[i].first;
 }
 
 /* Not from the heap, where the holes between large aligned blocks came to as much again as the blocks. */
@@ -123,43 +127,42 @@ void page_acquire_cancel(struct loop *loop, struct page **ret_page)
 
 /* ---- reservations ---- */
 
-static bool may_reserve(const struct page_budget *budget, size_t pages)
+static bool may_reserve(const struct page_reservations *all, size_t pages)
 {
-    size_t all = budget->bytes_max / PAGE_BYTES;
-    return budget->pages_reserved == 0 || budget->pages_reserved + pages <= all - all / 4;
+    return pages <= all->pages_max - all->pages;
 }
 
-enum result page_reserve(struct loop *loop, size_t pages, struct done done)
+enum result page_reserve(struct loop *loop, enum page_purpose purpose, size_t pages, struct done done)
 {
-    struct page_budget *budget = async_int_loop_pages(loop);
-    if (pages > budget->bytes_max / PAGE_BYTES)
+    struct page_reservations *all = &async_int_loop_pages(loop)->reservations[purpose];
+    if (pages > all->pages_max)
         return UNAVAILABLE;
-    if (budget->first_reservation == NULL && may_reserve(budget, pages)) {
-        budget->pages_reserved += pages;
+    if (all->first == NULL && may_reserve(all, pages)) {
+        all->pages += pages;
         return OK;
     }
     struct page_reservation *waiting = xmalloc(sizeof(*waiting));
     *waiting = (struct page_reservation){pages, done, NULL};
-    *budget->last_reservation = waiting;
-    budget->last_reservation = &waiting->next;
+    *all->last = waiting;
+    all->last = &waiting->next;
     return PENDING;
 }
 
-static void remove_reservation(struct page_budget *budget, struct page_reservation **at)
+static void remove_reservation(struct page_reservations *all, struct page_reservation **at)
 {
     struct page_reservation *waiting = *at;
     *at = waiting->next;
     if (waiting->next == NULL)
-        budget->last_reservation = at;
+        all->last = at;
     free(waiting);
 }
 
-static void serve_reservations(struct page_budget *budget)
+static void serve_reservations(struct page_reservations *all)
 {
-    while (budget->first_reservation != NULL && may_reserve(budget, budget->first_reservation->pages)) {
-        struct done done = budget->first_reservation->done;
-        budget->pages_reserved += budget->first_reservation->pages;
-        remove_reservation(budget, &budget->first_reservation);
+    while (all->first != NULL && may_reserve(all, all->first->pages)) {
+        struct done done = all->first->done;
+        all->pages += all->first->pages;
+        remove_reservation(all, &all->first);
         done_call(done, OK);
     }
 }
@@ -169,7 +172,8 @@ static void serve_reservations(struct page_budget *budget)
 static void serve_waiters(struct timer *timer)
 {
     struct page_budget *budget = (struct page_budget *)(void *)((char *)timer - offsetof(struct page_budget, wake));
-    serve_reservations(budget);
+    for (unsigned i = 0; i < PAGE_PURPOSES; i++)
+        serve_reservations(&budget->reservations[i]);
     while (budget->first_waiter != NULL && has_room(budget)) {
         struct page_waiter *waiter = budget->first_waiter;
         budget->first_waiter = waiter->next;
@@ -182,24 +186,30 @@ static void serve_waiters(struct timer *timer)
     }
 }
 
+static bool cancel_reservation(struct page_reservations *all, const void *data)
+{
+    for (struct page_reservation **at = &all->first; *at != NULL; at = &(*at)->next) {
+        if ((*at)->done.data != data)
+            continue;
+        remove_reservation(all, at);
+        return true;
+    }
+    return false;
+}
+
 void page_reserve_cancel(struct loop *loop, const void *data)
 {
     struct page_budget *budget = async_int_loop_pages(loop);
-    for (struct page_reservation **at = &budget->first_reservation; *at != NULL; at = &(*at)->next) {
-        if ((*at)->done.data != data)
-            continue;
-        remove_reservation(budget, at);
-        /* Whoever came behind may have room. */
-        timer_start(loop, &budget->wake, 0, serve_waiters);
-        return;
-    }
+    for (unsigned i = 0; i < PAGE_PURPOSES; i++)
+        if (cancel_reservation(&budget->reservations[i], data)) /* whoever came behind may have room */
+            timer_start(loop, &budget->wake, 0, serve_waiters);
 }
 
-void page_unreserve(struct loop *loop, size_t pages)
+void page_unreserve(struct loop *loop, enum page_purpose purpose, size_t pages)
 {
     struct page_budget *budget = async_int_loop_pages(loop);
-    budget->pages_reserved -= pages;
-    if (budget->first_reservation != NULL && !timer_is_running(&budget->wake))
+    budget->reservations[purpose].pages -= pages;
+    if (budget->reservations[purpose].first != NULL && !timer_is_running(&budget->wake))
         timer_start(loop, &budget->wake, 0, serve_waiters);
 }
 

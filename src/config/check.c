@@ -9,8 +9,11 @@
 #include "config_int.h"
 #include "minato/own.h"
 
+#define MIB ((uint64_t)1024 * 1024)
 /* Four pages of 256 KiB (see async.h): with less, one upload on a loop could starve all others. */
-#define BUFFER_BYTES_PER_LOOP (1024u * 1024u)
+#define BUFFER_BYTES_PER_LOOP MIB
+/* Where parts are gathered: two at once, and by default nobody has to think of it. */
+#define BUFFER_PARTS_PER_LOOP 3u
 
 static void mistake_at(struct config_loader *l, const char *name, const char *found_and_expected)
 {
@@ -30,21 +33,24 @@ static void check_buffer(struct config_loader *l)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t loops = config->http.loops > 0 ? config->http.loops : cores > 0 ? (uint64_t)cores : 1;
     bool has_parts = config->storage.driver != NULL && strcmp(config->storage.driver, "filesystem") != 0;
-    uint64_t for_each = BUFFER_BYTES_PER_LOOP + (has_parts ? config->uploads.part_bytes : 0); /* a part is gathered */
-    uint64_t needed = loops * for_each;
-    if (config->uploads.buffer_bytes >= needed)
-        return;
+    uint64_t part_bytes = has_parts ? config->uploads.part_bytes : 0;
+    uint64_t mib = (part_bytes + part_bytes / 3 + MIB - 1) / MIB; /* three quarters for a part: page_reserve */
+    uint64_t for_each = BUFFER_BYTES_PER_LOOP + mib * MIB;
     if (!is_set(l, "uploads.buffer")) { /* the default grows with the machine */
-        config->uploads.buffer_bytes = needed;
+        uint64_t usual = loops * (BUFFER_BYTES_PER_LOOP + BUFFER_PARTS_PER_LOOP * part_bytes);
+        if (config->uploads.buffer_bytes < usual)
+            config->uploads.buffer_bytes = usual;
         return;
     }
+    if (config->uploads.buffer_bytes >= loops * for_each)
+        return;
     OWNED(strbuf_done) struct strbuf line;
     strbuf_init(&line, 512);
     strbuf_append(&line, SLICE("found "));
     config_int_append_size(&line, config->uploads.buffer_bytes);
     strbuf_append_format(&line, " for %llu event loops, expected at least ", (unsigned long long)loops);
     config_int_append_size(&line, for_each);
-    strbuf_append_cstr(&line, has_parts ? " for each: 1MiB and uploads.part_size (or fewer http.loops)"
+    strbuf_append_cstr(&line, has_parts ? " for each: 1MiB and four thirds of uploads.part_size (or fewer http.loops)"
                                         : " for each (or fewer http.loops)");
     mistake_at(l, "uploads.buffer", line.ptr);
 }

@@ -13,7 +13,6 @@
 
 #include "minato/own.h"
 
-#define PAGES_AHEAD_MAX 4
 #define EARLY_BYTES_MAX 65535u
 
 static struct http2_stream *of_timer(struct timer *timer)

@@ -2,11 +2,14 @@
  *
  * Gathering a body into pieces and sending them as parts. Side by side run: reading the next page, hashing one piece
  * (on the pool), writing several, and saving the state. A piece has room reserved before its first byte is read:
- * pieces that can never be filled would hold the budget for ever. All on the flow's loop but hash_piece.
+ * pieces that can never be filled would hold the budget for ever. So has what is read before the next piece has room.
+ * All on the flow's loop but hash_piece.
  */
 #include "upload_parts.h"
 
 #define HASH_INLINE_BYTES (16u * 1024u)
+/* The page whose beginning filled a piece, and what a connection has taken ahead. */
+#define BETWEEN_PAGES (1u + PAGES_AHEAD_MAX)
 
 void registry_int_parts_init(struct upload_parts *w, struct flow *f, struct registry *registry,
                              struct upload_ref upload, const struct upload_body *body, uint64_t *ret_offset_bytes)
@@ -46,7 +49,7 @@ static void close_piece(struct upload_parts *w)
 {
     struct upload_piece *piece = piece_at(w, 0);
     registry_int_chain_release(&piece->pages);
-    page_unreserve(flow_loop(w->flow), piece->reserved);
+    page_unreserve(flow_loop(w->flow), PAGES_GATHERED, piece->reserved);
     w->first = (w->first + 1) % w->piece_max;
     w->count--;
 }
@@ -88,28 +91,40 @@ struct upload_piece *registry_int_parts_rest(struct upload_parts *w)
 void registry_int_parts_reserve(struct upload_parts *w, struct flow *f, uint64_t tail_bytes)
 {
     const struct upload_body *body = &w->writer.body;
-    uint64_t bytes = w->writer.session.state.part_bytes;
+    uint64_t part_bytes = w->writer.session.state.part_bytes;
     uint64_t expected = body->source == NULL ? 0 : body->length;
     if (expected != UINT64_MAX) {
         expected = tail_bytes + (expected > w->writer.received ? expected - w->writer.received : 0);
         expected += w->writer.queue.bytes;
-        bytes = expected < bytes ? expected : bytes;
     }
+    uint64_t bytes = expected < part_bytes ? expected : part_bytes;
+    w->asks_between = expected > part_bytes && !w->holds_between;
     /* One more: the page that comes is poured into the others. */
-    w->asked = (size_t)((bytes + PAGE_BYTES - 1) / PAGE_BYTES) + 1;
+    w->asked = w->asks_between ? BETWEEN_PAGES : (size_t)((bytes + PAGE_BYTES - 1) / PAGE_BYTES) + 1;
     struct done done = registry_int_pending_done(&w->reserve, &w->writer.gate, f);
-    registry_int_pending_started(&w->reserve, page_reserve(flow_loop(f), w->asked, done));
+    registry_int_pending_started(
+        &w->reserve, page_reserve(flow_loop(f), w->asks_between ? PAGES_BETWEEN : PAGES_GATHERED, w->asked, done));
+}
+
+void registry_int_parts_take_room(struct upload_parts *w)
+{
+    w->reserve.state = PENDING_IDLE;
+    if (w->asks_between)
+        w->holds_between = true;
+    else
+        w->granted = w->asked;
 }
 
 static bool take_reserve(struct upload_parts *w)
 {
     if (w->reserve.state != PENDING_OVER)
         return false;
-    w->reserve.state = PENDING_IDLE;
-    if (w->reserve.result == OK)
-        w->granted = w->asked;
-    else
+    if (w->reserve.result == OK) {
+        registry_int_parts_take_room(w);
+    } else {
+        w->reserve.state = PENDING_IDLE;
         registry_int_writer_refuse(&w->writer, w->reserve.result);
+    }
     return true;
 }
 
@@ -450,8 +465,8 @@ void registry_int_parts_dispose(void *owner)
     timer_stop(&w->renew);
     while (w->count > 0)
         close_piece(w);
-    if (w->granted > 0)
-        page_unreserve(flow_loop(w->flow), w->granted);
+    page_unreserve(flow_loop(w->flow), PAGES_GATHERED, w->granted);
+    page_unreserve(flow_loop(w->flow), PAGES_BETWEEN, w->holds_between ? BETWEEN_PAGES : 0);
     page_release(w->tail_page);
     if (w->tail_reader != NULL)
         storage_close_read(w->writer.session.registry->storage, w->tail_reader);

@@ -40,9 +40,11 @@ struct upload_parts {
     unsigned first;
     unsigned count;
     struct pending_call reserve;
-    size_t asked;   /* pages */
-    size_t granted; /* for the next piece */
-    bool has_gap;   /* a part failed: what comes behind it has no place */
+    bool asks_between;  /* the reservation under way is that for what is read between two pieces */
+    bool holds_between; /* it was granted */
+    size_t asked;       /* pages */
+    size_t granted;     /* for the next piece */
+    bool has_gap;       /* a part failed: what comes behind it has no place */
 
     struct pending_call place; /* beginning the multipart */
     bool is_place_taken;
@@ -87,8 +89,11 @@ enum flow_next registry_int_parts_hash_rest(struct flow *f);
 struct page *registry_int_piece_pour(struct upload_piece *piece, struct page *page, uint64_t part_bytes);
 /* Begins a piece with what `granted` allows. */
 struct upload_piece *registry_int_parts_open_piece(struct upload_parts *w);
-/* Asks for room for a piece of the bytes that are still expected, `tail_bytes` apart. */
+/* Asks for room for a piece of the bytes that are still expected, `tail_bytes` apart; before the first of several for
+ * room for what is read between them. */
 void registry_int_parts_reserve(struct upload_parts *w, struct flow *f, uint64_t tail_bytes);
+/* What was asked for is granted. */
+void registry_int_parts_take_room(struct upload_parts *w);
 
 /* ---- upload_lease.c: the claim and what it saves ---- */
 

@@ -15,12 +15,13 @@ enum flow_next registry_int_parts_reserve_tail(struct flow *f)
     struct upload_parts *w = flow_owner(f);
     if (state_of(w)->tail_bytes == 0)
         return FLOW_NEXT;
-    if (w->reserve.state == PENDING_IDLE)
-        registry_int_parts_reserve(w, f, state_of(w)->tail_bytes);
-    if (w->reserve.state != PENDING_OVER || w->reserve.result != OK)
-        return registry_int_pending_await(f, &w->reserve);
-    w->reserve.state = PENDING_IDLE;
-    w->granted = w->asked;
+    while (w->granted == 0) {
+        if (w->reserve.state == PENDING_IDLE)
+            registry_int_parts_reserve(w, f, state_of(w)->tail_bytes);
+        if (w->reserve.state != PENDING_OVER || w->reserve.result != OK)
+            return registry_int_pending_await(f, &w->reserve);
+        registry_int_parts_take_room(w);
+    }
     (void)registry_int_parts_open_piece(w);
     return FLOW_NEXT;
 }

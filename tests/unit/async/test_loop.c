@@ -238,32 +238,57 @@ static void pages_over_the_budget_wait_first_come_first_served(void **state)
     assert_int_equal(pages_in_use_bytes(*state), 0);
 }
 
-static enum result reserve(struct loop *loop, size_t pages, struct page_wait *w)
+static enum result reserve(struct loop *loop, enum page_purpose purpose, size_t pages, struct page_wait *w)
 {
-    return page_reserve(loop, pages, (struct done){on_page, w, loop});
+    return page_reserve(loop, purpose, pages, (struct done){on_page, w, loop});
 }
 
 static void reservations_wait_first_come_first_served_and_can_be_taken_back(void **state)
 {
+    (void)state;
+    struct loop *loop;
     unsigned order = 0;
     struct page_wait waits[4] = {{.order = &order}, {.order = &order}, {.order = &order}, {.order = &order}};
-    assert_int_equal(reserve(*state, 3, &waits[0]), UNAVAILABLE); /* more than there is */
-    assert_int_equal(reserve(*state, 2, &waits[0]), OK);          /* one may have all of it */
-    assert_int_equal(reserve(*state, 2, &waits[1]), PENDING);
-    assert_int_equal(reserve(*state, 1, &waits[2]), PENDING);
-    assert_int_equal(reserve(*state, 1, &waits[3]), PENDING);
-    page_reserve_cancel(*state, &waits[1]);
-    page_unreserve(*state, 2);
+    assert_int_equal(loop_new(0, 8u * PAGE_BYTES, &loop), OK);
+    assert_int_equal(reserve(loop, PAGES_GATHERED, 7, &waits[0]), UNAVAILABLE); /* more than three quarters */
+    assert_int_equal(reserve(loop, PAGES_GATHERED, 6, &waits[0]), OK);
+    assert_int_equal(reserve(loop, PAGES_GATHERED, 6, &waits[1]), PENDING);
+    assert_int_equal(reserve(loop, PAGES_GATHERED, 3, &waits[2]), PENDING);
+    assert_int_equal(reserve(loop, PAGES_GATHERED, 4, &waits[3]), PENDING);
+    page_reserve_cancel(loop, &waits[1]);
+    page_unreserve(loop, PAGES_GATHERED, 6);
     while (order < 1)
-        loop_run_once(*state, 10);
+        loop_run_once(loop, 10);
     assert_false(waits[1].called);
     assert_int_equal(waits[2].got_as, 1);
-    loop_run_once(*state, 10);
-    page_unreserve(*state, 1);
+    loop_run_once(loop, 10);
+    page_unreserve(loop, PAGES_GATHERED, 3);
     while (order < 2)
-        loop_run_once(*state, 10);
+        loop_run_once(loop, 10);
     assert_int_equal(waits[3].got_as, 2);
-    page_unreserve(*state, 1);
+    page_unreserve(loop, PAGES_GATHERED, 4);
+    loop_free(loop);
+}
+
+static void reservations_for_one_purpose_do_not_wait_for_those_for_another(void **state)
+{
+    (void)state;
+    struct loop *loop;
+    unsigned order = 0;
+    struct page_wait wait = {.order = &order};
+    assert_int_equal(loop_new(0, 8u * PAGE_BYTES, &loop), OK);
+    assert_int_equal(reserve(loop, PAGES_BETWEEN, 3, &wait), UNAVAILABLE); /* more than a quarter */
+    assert_int_equal(reserve(loop, PAGES_GATHERED, 6, &wait), OK);
+    assert_int_equal(reserve(loop, PAGES_BETWEEN, 2, &wait), OK);
+    assert_int_equal(reserve(loop, PAGES_BETWEEN, 1, &wait), PENDING);
+    page_unreserve(loop, PAGES_GATHERED, 6);
+    loop_run_once(loop, 10);
+    assert_false(wait.called);
+    page_unreserve(loop, PAGES_BETWEEN, 2);
+    while (order < 1)
+        loop_run_once(loop, 10);
+    page_unreserve(loop, PAGES_BETWEEN, 1);
+    loop_free(loop);
 }
 
 static void a_cancelled_wait_gets_no_page(void **state)
@@ -358,6 +383,7 @@ int main(void)
         TEST(a_full_slow_lane_is_busy),
         TEST(pages_over_the_budget_wait_first_come_first_served),
         TEST(reservations_wait_first_come_first_served_and_can_be_taken_back),
+        TEST(reservations_for_one_purpose_do_not_wait_for_those_for_another),
         TEST(a_cancelled_wait_gets_no_page),
         TEST(a_watched_descriptor_is_told_until_it_is_unwatched),
         TEST(a_watch_may_end_another_that_is_ready_too),

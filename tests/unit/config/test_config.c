@@ -351,8 +351,8 @@ static void what_replicas_share_is_demanded(void **state)
                    "storage.s3\n");
     char *two_loops[] = {"MINATO_HTTP_LOOPS=2", NULL};
     assert_refused(S3_AND_REDIS "uploads: {buffer: 32MiB}\n", two_loops,
-                   "FILE:4: uploads.buffer: found 32MiB for 2 event loops, expected at least 17MiB for each: 1MiB and "
-                   "uploads.part_size (or fewer http.loops)\n");
+                   "FILE:4: uploads.buffer: found 32MiB for 2 event loops, expected at least 23MiB for each: 1MiB and "
+                   "four thirds of uploads.part_size (or fewer http.loops)\n");
     assert_refused("index: {redis: {url: 'http://x:secret@y'}}\n", NULL,
                    "FILE:1: index.redis.url: found 17 characters, expected "
                    "redis://[[user]:password@]host[:port][/database], unix:///path, "
@@ -448,6 +448,10 @@ static void the_default_buffer_grows_with_the_loops(void **state)
     OWNED(outcome_done) struct outcome o;
     assert_loads(&o, "http: {loops: 200}\n", NULL);
     assert_int_equal(o.config->uploads.buffer_bytes, 200 << 20);
+    OWNED(outcome_done) struct outcome p;
+    char *two_loops[] = {"MINATO_HTTP_LOOPS=2", NULL};
+    assert_loads(&p, S3_AND_REDIS, two_loops); /* two parts at once on each */
+    assert_int_equal(p.config->uploads.buffer_bytes, 2 * (1 + 3 * 16) << 20);
 }
 
 static void files_that_cannot_be_read_are_told_apart(void **state)

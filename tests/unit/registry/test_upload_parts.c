@@ -439,11 +439,12 @@ static void more_parts_than_the_store_takes_are_too_large_and_nothing_is_lost(vo
     assert_int_equal(offset, 7);
 }
 
-/* Many uploads on one loop, each with more parts than the budget holds for all: none waits for ever. */
+/* Many uploads on one loop, each with more parts than the budget holds for all: none waits for ever. What they have
+ * read beyond a piece when they wait for room for the next comes to more pages than there are. */
 static void more_uploads_than_the_budget_holds_all_come_through(void **state)
 {
     struct env *env = *state;
-    enum { MANY = 40 };
+    enum { MANY = 100 };
     static struct env_call calls[MANY];
     struct digest digest = env_digest(body(0));
     for (unsigned i = 0; i < MANY; i++) {
