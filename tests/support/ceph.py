@@ -27,6 +27,7 @@ auth cluster required = none
 auth service required = none
 auth client required = none
 client mount timeout = 20
+osd client watch timeout = 600
 osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg num = 1
