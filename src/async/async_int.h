@@ -25,7 +25,7 @@ struct page_reservation {
 struct page_budget {
     size_t bytes_max;
     atomic_size_t bytes_in_use; /* written by the loop's thread alone, read by any: no ordering needed */
-    struct page *free;          /* kept for the next request, at most FREE_PAGES_MAX */
+    struct page *free;          /* kept for the next request */
     unsigned free_count;
     struct page_waiter *first_waiter;
     struct page_waiter **last_waiter;

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Freed pages kept for reuse: mapping and faulting in 256 KiB for each read would halve the throughput. */
+/* Freed pages kept for reuse: mapping and faulting in 256 KiB for each read would halve the throughput. While somebody
+ * gathers a part, all are kept: it takes them again. */
 #define FREE_PAGES_MAX 16
 /* Under AddressSanitizer a guard behind the bytes stands in for its red zone. Else none: it would cost two of the
  * process' mappings for each page. */
@@ -44,14 +45,20 @@ static void page_free(struct page *page)
     free(page);
 }
 
+static void keep_free_pages(struct page_budget *budget, unsigned count_max)
+{
+    while (budget->free_count > count_max) {
+        struct page *page = budget->free;
+        budget->free = page->next;
+        budget->free_count--;
+        page_free(page);
+    }
+}
+
 void async_int_pages_done(struct page_budget *budget)
 {
     timer_stop(&budget->wake);
-    while (budget->free != NULL) {
-        struct page *page = budget->free;
-        budget->free = page->next;
-        page_free(page);
-    }
+    keep_free_pages(budget, 0);
 }
 
 static size_t bytes_in_use(const struct page_budget *budget)
@@ -209,6 +216,8 @@ void page_unreserve(struct loop *loop, enum page_purpose purpose, size_t pages)
 {
     struct page_budget *budget = async_int_loop_pages(loop);
     budget->reservations[purpose].pages -= pages;
+    if (budget->reservations[PAGES_GATHERED].pages == 0)
+        keep_free_pages(budget, FREE_PAGES_MAX);
     if (budget->reservations[purpose].first != NULL && !timer_is_running(&budget->wake))
         timer_start(loop, &budget->wake, 0, serve_waiters);
 }
@@ -220,7 +229,7 @@ void page_release(struct page *page)
     struct loop *loop = page->loop;
     struct page_budget *budget = async_int_loop_pages(loop);
     set_bytes_in_use(budget, bytes_in_use(budget) - PAGE_BYTES);
-    if (budget->free_count < FREE_PAGES_MAX) {
+    if (budget->free_count < FREE_PAGES_MAX || budget->reservations[PAGES_GATHERED].pages > 0) {
         page->next = budget->free;
         budget->free = page;
         budget->free_count++;
