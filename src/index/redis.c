@@ -12,6 +12,9 @@
 #include <stdlib.h>
 
 #define LEASE_MS 30000u
+/* Replicas that lost Redis together come back one after the other, as src/outbound/redis_link.c rests up to 1.6 s: who
+ * is first does not believe what is there before the last has told what it wrote meanwhile. */
+#define SETTLE_MS 3000u
 #define VALUE_TEXT_MAX (DIGEST_TEXT_MAX + 20 + UUID_TEXT_SIZE + 3)
 
 /* ---- small things ---- */
@@ -114,12 +117,15 @@ static void on_ready(void *data, struct redis_link *link)
     struct redis_index *index = data;
     log_event(index->log, LOG_LEVEL_INFO, "index.connected", FIELD_NUM("loop", loop_index(redis_link_loop(link))),
               FIELD_STR("run_id", redis_link_run_id(link)));
+    if (atomic_exchange(&index->was_lost, false))
+        index_int_drops_blind(index, SETTLE_MS);
     index_int_drops_send(index, link);
 }
 
 static void on_lost(void *data, struct loop *loop, struct slice why)
 {
     struct redis_index *index = data;
+    atomic_store(&index->was_lost, true);
     log_event(index->log, LOG_LEVEL_WARN, "index.unreachable", FIELD_NUM("loop", loop_index(loop)),
               FIELD_STR("why", why), FIELD_CSTR("next", "look-ups read the store; connecting again"));
 }

@@ -53,13 +53,27 @@ static struct redis_drop *drop_new(struct repo_name repo, struct slice name)
     return drop;
 }
 
+static void blind(struct redis_index *index, uint64_t ms)
+{
+    uint64_t until_ms = clock_monotonic_ms(index->clock) + ms;
+    if (atomic_load(&index->drops.blind_until_ms) < until_ms)
+        atomic_store(&index->drops.blind_until_ms, until_ms);
+}
+
+void index_int_drops_blind(struct redis_index *index, uint64_t ms)
+{
+    pthread_mutex_lock(&index->drops.lock);
+    blind(index, ms);
+    pthread_mutex_unlock(&index->drops.lock);
+}
+
 /* Too many: then nothing that Redis knows now is believed for as long as it may know it. */
 static void add(struct redis_index *index, struct redis_drop *drop)
 {
     struct redis_drops *drops = &index->drops;
     pthread_mutex_lock(&drops->lock);
     if (drops->count == DROPS_MAX) {
-        atomic_store(&drops->blind_until_ms, clock_monotonic_ms(index->clock) + index->ttl_ms);
+        blind(index, index->ttl_ms);
         forget_all(drops);
     }
     drop->number = atomic_load(&drops->last_number) + 1;

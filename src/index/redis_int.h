@@ -50,7 +50,7 @@ struct redis_drops {
     struct redis_drop **last;
     size_t count;
     atomic_uint_fast64_t last_number;
-    atomic_uint_fast64_t blind_until_ms; /* too many were lost: nothing in Redis is believed before; 0: all is */
+    atomic_uint_fast64_t blind_until_ms; /* nothing in Redis is believed before; 0: all is */
 };
 
 struct redis_index {
@@ -60,6 +60,7 @@ struct redis_index {
     struct log *log;
     uint64_t ttl_ms;
     char store[INDEX_STORE_NAME_MAX + 1];
+    atomic_bool was_lost; /* by some loop, and none is back yet */
     struct redis_drops drops;
 };
 
@@ -125,6 +126,8 @@ void index_int_drop_value(struct redis_index *index, const struct index_key *key
 void index_int_drop_list(struct redis_index *index, const struct index_list_key *key);
 /* Sends what this connection was not sent yet. */
 void index_int_drops_send(struct redis_index *index, struct redis_link *link);
+/* From now on, for so long, nothing that Redis knows is believed. */
+void index_int_drops_blind(struct redis_index *index, uint64_t ms);
 /* Whether what Redis knows may be believed. */
 bool index_int_drops_may_read(const struct redis_index *index);
 
