@@ -186,7 +186,9 @@ static void set_limits(struct http_download *t, const struct http_client_setting
 {
     curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    /* A reader may hold its stream back for long: over HTTP/2 libcurl then reads nothing for the others beside it. */
+    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION,
+                     (long)(t->is_stream ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms);
     curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -194,8 +196,10 @@ static void set_limits(struct http_download *t, const struct http_client_setting
     curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
     if (settings->is_direct)
         curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
-    if (settings->ca_file != NULL)
+    if (settings->ca_file != NULL) {
         curl_easy_setopt(t->easy, CURLOPT_CAINFO, settings->ca_file);
+        curl_easy_setopt(t->easy, CURLOPT_CAPATH, NULL);
+    }
 }
 
 static struct http_download *begin(struct http_client *client, struct http_exchange *exchange, bool is_stream,
@@ -222,7 +226,7 @@ static struct http_download *begin(struct http_client *client, struct http_excha
     curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
-    curl_multi_add_handle(t->http->multi, t->easy);
+    outbound_int_start(t);
     return t;
 }
 

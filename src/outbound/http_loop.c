@@ -100,6 +100,18 @@ static int on_timeout_changed(CURLM *multi, long timeout_ms, void *data)
     return 0;
 }
 
+/* A multi handle that could not watch a socket takes nothing any more while transfers are left in it. */
+void outbound_int_start(struct http_download *transfer)
+{
+    struct http_loop *http = transfer->http;
+    if (curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK)
+        return;
+    transfer->is_over = true;
+    transfer->outcome = UNAVAILABLE;
+    outbound_int_queue(transfer);
+    arm(http, 0);
+}
+
 /* ---- the sockets ---- */
 
 static void on_ready(struct fd_watch *watch, unsigned events)

@@ -64,6 +64,8 @@ struct http_client {
 struct http_loop *outbound_int_loop(struct http_client *client, struct loop *loop);
 /* Its exchanges are over. */
 void outbound_int_loop_free(struct http_loop *http);
+/* Gives it to libcurl, or queues it as failed. */
+void outbound_int_start(struct http_download *transfer);
 void outbound_int_queue(struct http_download *transfer);
 void outbound_int_unqueue(struct http_download *transfer);
 /* Tells whoever waits for what libcurl has done (http_client.c). */

@@ -48,12 +48,14 @@ static enum result set_base(struct cdn *cdn, const struct config *config, struct
     struct slice url = slice_from_cstr(config->redirect.cdn.url);
     while (slice_has_suffix(url, SLICE("/")))
         url.len--;
-    struct slice prefix = slice_from_cstr(config->storage.s3.bucket == NULL ? NULL : config->storage.s3.prefix);
+    struct slice prefix = slice_from_cstr(config->storage.s3.bucket != NULL     ? config->storage.s3.prefix
+                                          : config->storage.s3v2.bucket != NULL ? config->storage.s3v2.prefix
+                                                                                : NULL);
     cdn->path_offset = find_path(url);
     if (cdn->path_offset == 0 || !is_plain_text(url) || !is_plain_text(prefix)) {
         strbuf_append_cstr(ret_why,
                            "redirect.cdn.url: expected an address as https://cdn.example.com/prefix, without a "
-                           "query or escapes in it or in storage.s3.prefix");
+                           "query or escapes in it or in the prefix of the store");
         return INVALID;
     }
     struct strbuf base;

@@ -166,6 +166,12 @@ static bool is_slow_down(const struct http_exchange *exchange)
     return slice_split(exchange->head, '\n', &line, &rest) && slice_has_suffix(line, SLICE("Slow Down\r"));
 }
 
+/* Over HTTP/2 the first line has no words. */
+static bool is_wordless_503(const struct http_exchange *exchange)
+{
+    return exchange->status == 503 && exchange->answer.len == 0 && slice_has_prefix(exchange->head, SLICE("HTTP/2 "));
+}
+
 /* ---- what the operator is told ---- */
 
 static void tell_health(const struct s3_call *call, bool is_failing)
@@ -197,26 +203,42 @@ static void tell_refusal(const struct s3_call *call, uint64_t now_ms)
 /* ---- health ---- */
 
 /* What an attempt says of the store as a whole. 408 is what gateways answer when the store behind them is gone. Nothing
- * is said by a store that is full or lacks the call, nor by a 500 to what another overtook or what was done before. */
+ * is said by a store that is full or lacks the call, nor by a 500 to what another overtook or what was done before, nor
+ * by a 503 that may mean less. */
 static void report_health(const struct s3_call *call, enum result r, uint64_t now_ms)
 {
     const struct http_exchange *exchange = &call->exchange;
     unsigned status = exchange->status;
     bool is_silent = r == UNAVAILABLE;
-    if (!is_silent && (status == 501 || status == 507 || (status == 500 && call->is_unrepeatable)))
+    if (!is_silent &&
+        (status == 501 || status == 507 || (status == 500 && call->is_unrepeatable) || is_wordless_503(exchange)))
         return;
     bool is_failing = is_silent || status == 408 || (status >= 500 && !is_slow_down(exchange));
     if (s3_breaker_report(&call->s3->breaker, !is_failing, now_ms))
         tell_health(call, is_failing);
 }
 
-/* The store names a time: the shortest pause that is as long, of a few that the loop knows; 0: longer than anybody
- * waits. */
+/* The time that the store names (RFC 9110, 10.2.3), in seconds or by its clock; 0: none. */
+static uint64_t retry_after_s(const struct http_exchange *exchange)
+{
+    struct slice after;
+    struct slice date;
+    uint64_t seconds;
+    if (!http_exchange_field(exchange, SLICE("retry-after"), &after))
+        return 0;
+    if (slice_parse_u64(after, &seconds) == OK)
+        return seconds;
+    uint64_t then_ms = s3_parse_date(after);
+    uint64_t now_ms = http_exchange_field(exchange, SLICE("date"), &date) ? s3_parse_date(date) : 0;
+    return now_ms > 0 && then_ms > now_ms ? (then_ms - now_ms) / 1000 : 0;
+}
+
+/* The shortest pause that is as long, of a few that the loop knows; 0: longer than anybody waits. */
 static uint64_t pause_for(uint64_t seconds)
 {
     static const uint64_t pauses[] = {1000, 3200, 10000, 30000};
     for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++)
-        if (seconds * 1000 <= pauses[i])
+        if (seconds <= pauses[i] / 1000)
             return pauses[i];
     return 0;
 }
@@ -225,14 +247,12 @@ static uint64_t pause_for(uint64_t seconds)
 static bool find_pause(const struct s3_call *call, uint64_t now_ms, uint64_t *ret_pause_ms)
 {
     static const uint64_t pauses[] = {50, 100, 200, 400, 800, 1600, 3200};
-    struct slice after;
-    uint64_t seconds;
+    uint64_t seconds = retry_after_s(&call->exchange);
     uint8_t dice;
     random_bytes(&dice, sizeof(dice));
     size_t highest = call->attempt + (is_slow_down(&call->exchange) ? 3 : 0);
     uint64_t pause_ms = pauses[dice % ((highest < 6 ? highest : 6) + 1)];
-    if (http_exchange_field(&call->exchange, SLICE("retry-after"), &after) && slice_parse_u64(after, &seconds) == OK &&
-        seconds > 0)
+    if (seconds > 0)
         pause_ms = pause_for(seconds);
     *ret_pause_ms = pause_ms;
     return pause_ms > 0 && now_ms + pause_ms < call->deadline_ms;
@@ -245,10 +265,13 @@ static void on_pause_over(struct timer *timer)
     attempt((struct s3_call *)(void *)((char *)timer - offsetof(struct s3_call, timer)));
 }
 
-/* A gateway says 502 or 504 also when the store behind it has done what was asked; 429 and 503 are refusals. */
-static bool leaves_in_doubt(unsigned status)
+/* What stands between says 502, 504 or a 503 of its own also when the store behind it has done what was asked; 429 and
+ * the store's 503, which names a code, are refusals. */
+static bool leaves_in_doubt(const struct s3_call *call)
 {
-    return status == 408 || status == 500 || status == 502 || status == 504;
+    unsigned status = call->exchange.status;
+    return status == 408 || status == 500 || status == 502 || status == 504 ||
+           (status == 503 && s3_element(call->exchange.answer, "Code").len == 0);
 }
 
 /* The store refuses what is dated a quarter of an hour off, whatever its code, which an answer to HEAD has not. */
@@ -258,12 +281,19 @@ static bool is_dated_wrong(const struct s3_call *call, uint64_t date_ms)
     return call->exchange.status == 403 && date_ms > 0 && off_ms > DATED_WRONG_MS && !call->was_dated_anew;
 }
 
+/* Errors of what stands between have a clock of their own. */
+static bool is_of_the_store(const struct http_exchange *exchange)
+{
+    struct slice id;
+    return exchange->status < 500 || http_exchange_field(exchange, SLICE("x-amz-request-id"), &id);
+}
+
 /* The time of an answer; true if the call is worth another attempt because of it, once. */
 static bool learn_time(struct s3_call *call, enum result r)
 {
     struct s3_clock *clock = &call->s3->store_clock;
     struct slice text;
-    if (r != OK || !http_exchange_field(&call->exchange, SLICE("date"), &text))
+    if (r != OK || !is_of_the_store(&call->exchange) || !http_exchange_field(&call->exchange, SLICE("date"), &text))
         return false;
     uint64_t date_ms = s3_parse_date(text);
     if (date_ms > 0)
@@ -277,8 +307,7 @@ static bool learn_time(struct s3_call *call, enum result r)
 static bool may_repeat(struct s3_call *call, enum result r)
 {
     bool is_refused = r == OK && is_worth_repeating(call);
-    bool is_in_doubt =
-        (r == UNAVAILABLE && call->exchange.was_sent) || (r == OK && leaves_in_doubt(call->exchange.status));
+    bool is_in_doubt = (r == UNAVAILABLE && call->exchange.was_sent) || (r == OK && leaves_in_doubt(call));
     if (r != UNAVAILABLE && !is_refused)
         return false;
     if (is_in_doubt && call->is_unrepeatable)
@@ -407,6 +436,11 @@ struct slice s3_element(struct slice xml, const char *name)
         return slice_split(text, '<', &text, &after) ? text : SLICE_EMPTY;
     }
     return SLICE_EMPTY;
+}
+
+bool s3_says(struct slice answer, const char *text)
+{
+    return memmem(answer.ptr, answer.len, text, strlen(text)) != NULL;
 }
 
 struct slice s3_query(struct arena *arena, struct slice query, const char *name, struct slice value)

@@ -46,7 +46,7 @@ static enum result result_of_many(const struct s3_call *call)
     struct slice code = s3_element(answer, "Code");
     if (call->exchange.status != 200)
         return s3_result_of(call);
-    if (memmem(answer.ptr, answer.len, "DeleteResult", strlen("DeleteResult")) == NULL)
+    if (!s3_says(answer, "DeleteResult"))
         return CORRUPT;
     if (code.len == 0)
         return OK;

@@ -23,7 +23,8 @@ struct place {
     struct slice host;
 };
 
-/* "https://host:port/": the configuration saw to its form. */
+/* "https://host:port/": the configuration saw to its form. Nobody sends the port that is the scheme's own, so it is not
+ * signed. */
 static struct place parse_endpoint(struct arena *arena, const char *text)
 {
     struct place place = {SLICE("https"), SLICE_EMPTY};
@@ -33,12 +34,27 @@ static struct place parse_endpoint(struct arena *arena, const char *text)
     place.host = slice_from(url, place.scheme.len + 3);
     while (slice_has_suffix(place.host, SLICE("/")))
         place.host.len--;
+    struct slice port = place.scheme.len == strlen("https") ? SLICE(":443") : SLICE(":80");
+    if (slice_has_suffix(place.host, port))
+        place.host.len -= port.len;
     return place;
 }
 
 static struct slice name_host(struct arena *arena, struct slice host, const char *bucket, bool is_path_style)
 {
     return is_path_style ? host : arena_format(arena, "%s.%.*s", bucket, SLICE_ARG(host));
+}
+
+/* Ceph's buckets of other tenants are named "tenant:bucket". */
+static struct slice encode_bucket(struct arena *arena, const char *bucket)
+{
+    struct strbuf text;
+    strbuf_init(&text, 4096);
+    strbuf_append_char(&text, '/');
+    strbuf_append_percent_encoded(&text, slice_from_cstr(bucket));
+    struct slice path = arena_copy(arena, strbuf_slice(&text));
+    strbuf_done(&text);
+    return path;
 }
 
 static void set_place(struct s3 *s3, const struct config *config)
@@ -62,7 +78,7 @@ static void set_place(struct s3 *s3, const struct config *config)
         (config->storage.s3.dialect == S3_DIALECT_AUTO && slice_equal(inside.host, SLICE("storage.googleapis.com")));
     if (config->storage.s3.prefix != NULL)
         s3->key_prefix = arena_format(arena, "%s/", config->storage.s3.prefix);
-    s3->bucket_path = is_path_style ? arena_format(arena, "/%s", bucket) : SLICE("/");
+    s3->bucket_path = is_path_style ? encode_bucket(arena, bucket) : SLICE("/");
     s3->path_prefix = arena_format(arena, "%.*s%s%.*s", SLICE_ARG(s3->bucket_path), is_path_style ? "/" : "",
                                    SLICE_ARG(s3->key_prefix));
 }

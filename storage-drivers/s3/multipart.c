@@ -179,8 +179,10 @@ static void on_described(void *data, enum result r)
 static enum result result_of_complete(const struct s3_call *call)
 {
     struct slice code = s3_element(call->exchange.answer, "Code");
-    bool is_error = call->exchange.status != 200 || code.len > 0; /* it may turn out wrong after a 200 */
-    if (!is_error)
+    /* It may turn out wrong after a 200; and what is not the store's answer says nothing. */
+    bool is_done = call->exchange.status == 200 && code.len == 0 &&
+                   s3_says(call->exchange.answer, "CompleteMultipartUploadResult");
+    if (is_done)
         return OK;
     if (slice_equal(code, SLICE("InvalidPart")) || slice_equal(code, SLICE("InvalidPartOrder")))
         return CORRUPT;

@@ -137,7 +137,7 @@ struct put_op {
     enum result refused;   /* what 412 means */
     struct slice expected; /* the etag of a swap; else empty */
     enum result outcome;   /* of the write, before it was looked at */
-    struct slice written;  /* what is there after a creation in doubt */
+    struct slice written;  /* what is there after a write in doubt */
     struct storage_object object;
 };
 
@@ -154,16 +154,39 @@ static void on_creation_read(void *data, enum result r)
     s3_operation_end(&op->call, r);
 }
 
-/* Not so a swap: two may bring the same bytes and only one may win. */
+static enum result read_written(struct put_op *op, void (*on_read)(void *data, enum result r))
+{
+    struct s3_call *call = &op->call;
+    struct get_op *get = new_get(call->s3, call->path, call->body.len, &call->arena, &op->written, NULL,
+                                 (struct done){on_read, op, call->done.loop});
+    get->call.deadline_ms = call->deadline_ms;
+    return s3_operation_start(&get->call);
+}
+
+/* Not so a swap: two may bring the same bytes and only one may win. With our bytes in it nobody knows whose it was. */
+static void on_swap_read(void *data, enum result r)
+{
+    struct put_op *op = data;
+    bool is_anothers = r == TOO_LARGE || (r == OK && !slice_equal(op->written, op->call.body));
+    if (is_anothers)
+        r = CONFLICT;
+    else if (r != NOT_FOUND)
+        r = UNAVAILABLE;
+    s3_operation_end(&op->call, r);
+}
+
 static void on_swap_described(void *data, enum result r)
 {
     struct put_op *op = data;
     bool is_unchanged = r == OK && slice_equal(slice_from_cstr(op->object.etag), op->expected);
-    if (r == OK)
-        r = is_unchanged && op->outcome != CONFLICT ? UNAVAILABLE : CONFLICT;
+    if (r == OK && op->outcome == CONFLICT)
+        r = CONFLICT;
+    else if (r == OK && !is_unchanged)
+        r = read_written(op, on_swap_read);
     else if (r != NOT_FOUND)
         r = UNAVAILABLE;
-    s3_operation_end(&op->call, r);
+    if (r != PENDING)
+        s3_operation_end(&op->call, r);
 }
 
 static enum result look_at(struct put_op *op, enum result outcome)
@@ -174,10 +197,7 @@ static enum result look_at(struct put_op *op, enum result outcome)
         return s3_stat_for(call, &op->object, (struct done){on_swap_described, op, call->done.loop});
     if (call->pages != NULL) /* its path is its digest */
         return outcome;
-    struct get_op *get = new_get(call->s3, call->path, call->body.len, &call->arena, &op->written, NULL,
-                                 (struct done){on_creation_read, op, call->done.loop});
-    get->call.deadline_ms = call->deadline_ms;
-    return s3_operation_start(&get->call);
+    return read_written(op, on_creation_read);
 }
 
 /* Of a swap "refused" must be told from "gone". Ceph answers 500 to one that another overtook, which was not made. */

@@ -115,6 +115,8 @@ enum result s3_parse_listing(struct slice xml, struct slice prefix, size_t limit
                              struct storage_listing *ret_listing) NODISCARD;
 /* The text of the first element `name` of a small document, or empty. */
 struct slice s3_element(struct slice xml, const char *name);
+/* Whether it is an answer of that kind. */
+bool s3_says(struct slice answer, const char *text);
 /* "name=value&" encoded; a canonical query is made of these in the order of their names. */
 struct slice s3_query(struct arena *arena, struct slice query, const char *name, struct slice value);
 

@@ -62,5 +62,6 @@ uint64_t s3_parse_date(struct slice text)
     date[text.len] = '\0';
     if (strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &tm) == NULL)
         return 0;
-    return (uint64_t)timegm(&tm) * 1000;
+    time_t seconds = timegm(&tm);
+    return seconds > 0 ? (uint64_t)seconds * 1000 : 0;
 }

@@ -24,6 +24,7 @@ struct request {
     struct arena *arena;
     struct storage_listing listing;
     size_t capacity;
+    bool is_truncated;
     bool is_broken;
 };
 
@@ -188,6 +189,7 @@ static S3Status on_listed(int is_truncated, const char *next, int key_count, con
         add_entry(request, keys[i].key, false);
     for (int i = 0; i < folder_count; i++)
         add_entry(request, folders[i], true);
+    request->is_truncated = is_truncated != 0;
     request->listing.next = SLICE_EMPTY;
     if (is_truncated && next != NULL && next[0] != '\0')
         request->listing.next = arena_copy(request->arena, slice_from_cstr(next));
@@ -210,6 +212,20 @@ static int compare_entries(const void *left, const void *right)
     return next_a - next_b;
 }
 
+/* libs3 gives folders in batches, and no call that could bring the marker behind the last if that was full. */
+static enum result find_marker(struct request *request)
+{
+    struct storage_listing *listing = &request->listing;
+    if (!request->is_truncated || listing->next.len > 0)
+        return OK;
+    if (listing->count == 0)
+        return CORRUPT;
+    const struct storage_entry *last = &listing->entries[listing->count - 1];
+    listing->next = arena_format(request->arena, "%.*s%.*s%s", SLICE_ARG(request->prefix), SLICE_ARG(last->name),
+                                 last->is_folder ? "/" : "");
+    return OK;
+}
+
 enum result v2_list(struct s3v2 *s3, struct slice prefix, struct slice marker, bool is_one_level, size_t limit,
                     struct arena *arena, struct storage_listing *ret_listing)
 {
@@ -227,8 +243,9 @@ enum result v2_list(struct s3v2 *s3, struct slice prefix, struct slice marker, b
     if (request.status != S3StatusOK)
         return request.is_broken ? CORRUPT : UNAVAILABLE;
     qsort(request.listing.entries, request.listing.count, sizeof(request.listing.entries[0]), compare_entries);
+    enum result r = find_marker(&request);
     *ret_listing = request.listing;
-    return OK;
+    return r;
 }
 
 /* ---- bytes that are here ---- */
