@@ -146,6 +146,9 @@ static void end_read(struct http2_stream *s, enum result r)
     struct done done = b->done;
     b->is_read = false;
     timer_stop(&b->timer);
+    if (b->waits_for_page) /* the body has ended without another byte */
+        page_acquire_cancel(loop_of(s), &b->acquired);
+    b->waits_for_page = false;
     if (r == OK) {
         *b->ret_page = hand_over(s);
         take_ahead(s);

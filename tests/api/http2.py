@@ -217,6 +217,28 @@ def test_slow_uploads_on_one_connection_stay_inside_the_budget_and_end(start):
         assert connection.status(2 * i + 1) == 202
 
 
+def test_a_body_that_ends_while_it_waits_for_a_page_has_ended_once(start):
+    server = start(config={"uploads": {"buffer": "1MiB"}, "http": {"loops": 1}})
+    client = server.client(protocol="http/1.1")
+    locations = [client.begin_upload("h2/pages") for _ in range(3)]
+    connection = frames(server)
+    for i, location in enumerate(locations):  # the first takes two of the four pages there are, as it may send on
+        connection.request(2 * i + 1, "PATCH", location, end=False)
+        connection.until(lambda frame, i=i: frame[0] == WINDOW_UPDATE and frame[2] == 2 * i + 1)
+    for stream in (101, 103, 105):
+        connection.request(stream, "PUT", f"/v2/h2/pages/manifests/{stream}", end=False)
+    connection.request(107, "GET", "/v2/")
+    assert connection.status(107) == 200  # those before it are waiting now
+    for stream in (101, 103, 105):
+        connection.data(stream, b"", end=True)
+    assert [connection.status(stream) for stream in (101, 103, 105)] == [400] * 3
+    for i in range(3):
+        connection.data(2 * i + 1, b"bytes", end=True)
+    assert [connection.status(2 * i + 1) for i in range(3)] == [202] * 3
+    connection.request(109, "GET", "/v2/")
+    assert connection.status(109) == 200
+
+
 def test_more_streams_than_were_announced_end_the_connection(start):
     server = start()
     location = server.client(protocol="http/1.1").begin_upload("h2/many")
