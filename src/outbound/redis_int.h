@@ -79,7 +79,7 @@ struct redis_link {
     enum redis_role role;
     enum redis_link_state state;
     bool is_retired;              /* of a node that has no slots any more: it stays closed */
-    struct redis_address address; /* where it goes */
+    struct redis_address address; /* where it goes, by the name it was given */
     bool is_of_sentinel;          /* the connection under way asks a Sentinel */
     size_t address_at;            /* of the URL's, the one tried next */
     struct redis_lookup *lookup;

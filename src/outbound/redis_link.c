@@ -202,13 +202,13 @@ static void on_disconnected(const redisAsyncContext *ac, int status)
     redis_link_close(link, why);
 }
 
-/* The host is numeric now, or there is none and it is a socket's path. */
-static void open_socket(struct redis_link *link)
+/* `resolved`: its host is numeric, or there is none and it is a socket's path. */
+static void open_socket(struct redis_link *link, const struct redis_address *resolved)
 {
     struct strbuf why;
     strbuf_init(&why, 256);
     link->state = REDIS_CONNECTING;
-    link->ac = redis_socket_open(link->loop, &link->address, link->client->url.path, link, &why);
+    link->ac = redis_socket_open(link->loop, resolved, link->client->url.path, link, &why);
     if (link->ac == NULL) {
         redis_link_close(link, strbuf_slice(&why));
     } else {
@@ -236,9 +236,8 @@ static void on_looked_up(struct pool_job *job)
     struct redis_link *link = lookup->link;
     if (link != NULL && link->state == REDIS_RESOLVING) {
         link->lookup = NULL;
-        link->address = lookup->address;
         if (lookup->is_found)
-            open_socket(link);
+            open_socket(link, &lookup->address);
         else
             redis_link_fail(link, "its name cannot be looked up");
     } else if (link != NULL) {
@@ -251,7 +250,7 @@ void redis_link_connect(struct redis_link *link, const struct redis_address *add
 {
     link->address = *address;
     if (link->client->url.path.len > 0) {
-        open_socket(link);
+        open_socket(link, address);
         return;
     }
     struct redis_lookup *lookup = xcalloc(1, sizeof(*lookup));

@@ -4,6 +4,7 @@ keys. The store is a folder: what is asked here is the same on a bucket."""
 import json
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -180,6 +181,21 @@ def test_a_cluster_is_followed_through_a_failover(start_with):
         assert traffic.problems == []
         for repo in repos[1:]:
             push_and_pull(server, repo, b"another layer")
+
+
+def test_the_nodes_of_a_cluster_may_go_by_names(start_with):
+    """Each is one link of those there may be, however often the cluster is asked who has what."""
+    with Cluster("--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname") as cluster:
+        server = start_with(cluster.url)
+        push_and_pull(server, "names/0")
+        for _ in range(50):
+            for one in cluster.servers[:3]:
+                one.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            time.sleep(0.2)
+        time.sleep(4)  # until what it lost is believed again
+        before = sum(one.command_calls().get("hget", 0) for one in cluster.servers)
+        push_and_pull(server, "names/1")
+        assert sum(one.command_calls().get("hget", 0) for one in cluster.servers) > before
 
 
 # ---- what Redis may do to its keys ----

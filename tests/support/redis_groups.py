@@ -66,11 +66,15 @@ class Watched(Group):
 
 
 class Cluster(Group):
-    """Three primaries, each with a replica that takes over when it is gone."""
+    """Three primaries, each with a replica that takes over when it is gone. `arguments` for each of them."""
+
+    def __init__(self, *arguments):
+        super().__init__()
+        self.arguments = arguments
 
     def start(self):
         for _ in range(6):
-            self.add(*CLUSTER, "--cluster-port", str(minato.free_port()))
+            self.add(*CLUSTER, "--cluster-port", str(minato.free_port()), *self.arguments)
         addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
         done = subprocess.run(["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "1",
                                "--cluster-yes"], capture_output=True, text=True, timeout=60,
