@@ -109,7 +109,7 @@ static enum flow_next remove_session(struct flow *f)
     const struct upload_session *s = &op->session;
     if (!op->active.is_entered || (s->state.kind == UPLOAD_OPEN && !registry_int_session_is_abandoned(s)))
         return flow_fail(f, CONFLICT);
-    return flow_call(f, &registry_int_session_remove_program, &op->session);
+    return flow_call(f, &registry_int_session_take_and_remove_program, &op->session);
 }
 
 static void leave(void *owner)

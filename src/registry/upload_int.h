@@ -79,6 +79,9 @@ void registry_int_upload_leave(struct upload_table *table, struct upload_active 
 
 /* ---- session (upload_session.c) ---- */
 
+/* Of a claim on a shared store. */
+#define UPLOAD_LEASE_MS 60000u
+
 struct upload_session {
     struct registry *registry;
     struct arena *arena;
@@ -104,8 +107,11 @@ void registry_int_session_init(struct upload_session *s, struct registry *regist
                                struct arena *arena);
 /* Finds the newest state. NOT_FOUND: none, of another repository, or expired. Owner: struct upload_session. */
 extern const struct flow_program registry_int_session_load_program;
-/* Removes the bytes, then the states, the newest last. Owner: struct upload_session, loaded. */
+/* Removes the bytes, then the states, the newest last. Owner: struct upload_session, loaded, and claimed by the caller
+ * or, where no replica can be at it, known to be nobody's. */
 extern const struct flow_program registry_int_session_remove_program;
+/* The same for one whom nobody has claimed: claims it first where the store is shared. CONFLICT: another was faster. */
+extern const struct flow_program registry_int_session_take_and_remove_program;
 bool registry_int_session_is_expired(const struct upload_session *s);
 /* Does the open state belong to a writer that is no more? */
 bool registry_int_session_is_abandoned(const struct upload_session *s);

@@ -128,6 +128,18 @@ static bool take_reserve(struct upload_parts *w)
     return true;
 }
 
+/* Room for what will not come keeps it from the others. */
+static bool drop_reserve(struct upload_parts *w, const struct flow *f)
+{
+    struct upload_writer *base = &w->writer;
+    bool is_needless = base->failure != OK || (base->is_ended && base->queue.first == NULL);
+    if (w->reserve.state != PENDING_RUNNING || !is_needless)
+        return false;
+    page_reserve_cancel(flow_loop(f), &w->reserve);
+    w->reserve.state = PENDING_IDLE;
+    return true;
+}
+
 static bool needs_piece(struct upload_parts *w)
 {
     const struct upload_piece *piece = filling(w);
@@ -398,6 +410,7 @@ static bool turn(struct upload_parts *w, struct flow *f, bool may_read)
         has_moved |= start_place(w, f);
         has_moved |= start_save(w, f);
         has_moved |= start_write(w, f);
+        has_moved |= drop_reserve(w, f);
         if (may_read) {
             has_moved |= start_reserve(w, f);
             has_moved |= start_read(w, f);
@@ -418,13 +431,22 @@ static void on_renew(struct timer *timer)
     }
 }
 
+void registry_int_parts_keep_lease(struct upload_parts *w, const struct flow *f)
+{
+    if (!timer_is_running(&w->renew))
+        timer_start(flow_loop(f), &w->renew, UPLOAD_RENEW_MS, on_renew);
+    (void)take_save(w);
+    (void)start_save(w, f);
+}
+
 enum flow_next registry_int_parts_receive(struct flow *f)
 {
     struct upload_parts *w = flow_owner(f);
-    if (w->writer.body.source == NULL)
+    if (w->writer.body.source == NULL) {
+        timer_stop(&w->renew);
         return FLOW_NEXT;
-    if (!timer_is_running(&w->renew))
-        timer_start(flow_loop(f), &w->renew, UPLOAD_RENEW_MS, on_renew);
+    }
+    registry_int_parts_keep_lease(w, f);
     if (turn(w, f, true))
         return registry_int_gate_wait(f, &w->writer.gate);
     timer_stop(&w->renew);
@@ -454,7 +476,8 @@ enum flow_next registry_int_parts_drain(struct flow *f)
         w->tail_acquire.state == PENDING_RUNNING)
         return registry_int_gate_wait(f, &w->writer.gate);
     enum result outcome = flow_outcome(f);
-    if (registry_int_writer_is_claimed(&w->writer) && (outcome == INVALID || outcome == TOO_LARGE))
+    bool is_unwanted = outcome == INVALID || outcome == TOO_LARGE || (w->is_hashed_anew && outcome != OK);
+    if (registry_int_writer_is_claimed(&w->writer) && is_unwanted)
         roll_back(w);
     return FLOW_NEXT;
 }

@@ -10,7 +10,6 @@
 
 #include "upload_int.h"
 
-#define UPLOAD_LEASE_MS 60000u
 /* A lease is renewed this often while a writer waits, and where parts come fast with every so many of them. */
 #define UPLOAD_RENEW_MS 15000u
 #define UPLOAD_SAVE_EVERY 32u
@@ -62,6 +61,7 @@ struct upload_parts {
     struct flow *flow;
 
     struct upload_state claimed; /* to roll back to */
+    bool is_hashed_anew; /* by another algorithm than the session's: unless it ends now, nothing of it is kept */
     struct pending_call tail_open;
     struct pending_call tail_acquire;
     struct storage_reader *tail_reader;
@@ -77,6 +77,8 @@ struct upload_parts {
 void registry_int_parts_init(struct upload_parts *w, struct flow *f, struct registry *registry,
                              struct upload_ref upload, const struct upload_body *body, uint64_t *ret_offset_bytes);
 enum flow_next registry_int_parts_receive(struct flow *f);
+/* For a step that waits before it: renews the lease when that is due. */
+void registry_int_parts_keep_lease(struct upload_parts *w, const struct flow *f);
 enum flow_next registry_int_parts_drain(struct flow *f); /* finally */
 void registry_int_parts_dispose(void *owner);
 /* What is left when the body is over and fills no part, or fills just one; NULL: nothing. */

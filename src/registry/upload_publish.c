@@ -56,6 +56,7 @@ static enum flow_next choose_hash(struct flow *f)
     struct upload_piece *rest = registry_int_parts_rest(&op->parts);
     if (!has_multipart(op) && state->hash.algorithm != op->wanted.algorithm) {
         digest_state_init(&state->hash, op->wanted.algorithm);
+        op->parts.is_hashed_anew = true;
         if (rest != NULL)
             rest->hashed_bytes = 0;
     }
@@ -75,6 +76,9 @@ static enum flow_next compare_digest(struct flow *f)
     const struct digest_state *hash = registry_int_parts_hash(&op->parts);
     if (state->is_direct && has_multipart(op) && !digest_equal(&state->digest, &op->wanted))
         return refuse_digest(f, op);
+    /* An end by another digest came far enough to write it down: its location may name these bytes by now. */
+    if (has_multipart(op) && state->has_digest && !digest_equal(&state->digest, &op->wanted))
+        return flow_fail(f, INVALID);
     op->is_deferred = hash->algorithm != op->wanted.algorithm;
     if (op->is_deferred)
         return FLOW_NEXT;
@@ -316,19 +320,42 @@ static enum flow_next put_location(struct flow *f)
     return flow_any(f, registry_int_location_read(f, s->registry, &op->wanted, &op->place));
 }
 
-/* The loser of a race removes its own bytes, unless the location is its own, written by an earlier commit. */
+static bool is_located_elsewhere(struct upload_publish *op)
+{
+    const struct upload_session *s = session_of(op);
+    return must_locate(op) && op->locate.result != OK && !slice_equal(op->place.path, layout_bytes(s->arena, s->uuid));
+}
+
+/* The location is not ours, or is, written by an earlier commit. */
 static enum flow_next judge_location(struct flow *f)
 {
     struct upload_publish *op = flow_owner(f);
-    const struct upload_session *s = session_of(op);
     if (!must_locate(op) || op->locate.result == OK)
         return FLOW_NEXT;
     if (flow_result(f) != OK)
         return flow_fail(f, op->locate.result == EXISTS ? flow_result(f) : op->locate.result);
-    struct slice ours = layout_bytes(s->arena, s->uuid);
-    if (slice_equal(op->place.path, ours))
+    if (!is_located_elsewhere(op))
         return FLOW_NEXT;
-    return flow_await_any(f, storage_delete(s->registry->storage, ours, flow_done(f)));
+    return flow_await_any(f,
+                          storage_stat(session_of(op)->registry->storage, op->place.path, &op->object, flow_done(f)));
+}
+
+/* The loser of a race removes its own bytes; where those of the winner are gone, the location is ours. */
+static enum flow_next yield_or_replace(struct flow *f)
+{
+    struct upload_publish *op = flow_owner(f);
+    const struct upload_session *s = session_of(op);
+    struct storage *storage = s->registry->storage;
+    if (!is_located_elsewhere(op))
+        return FLOW_NEXT;
+    struct slice ours = layout_bytes(s->arena, s->uuid);
+    if (flow_result(f) == OK)
+        return flow_await_any(f, storage_delete(storage, ours, flow_done(f)));
+    if (flow_result(f) != NOT_FOUND)
+        return flow_fail(f, flow_result(f));
+    struct blob_place place = {ours, total_bytes(op)};
+    struct slice text = registry_int_location_format(&place, &op->wanted, s->arena);
+    return flow_await(f, storage_put(storage, layout_blob_location(s->arena, &op->wanted), text, 0, flow_done(f)));
 }
 
 /* ---- publish ---- */
@@ -397,8 +424,8 @@ static const struct flow_step commit_steps[] = {
     {"put whole", put_whole},
     {"look for blob", look_for_blob},
     {"judge blob", judge_blob},
-    {"save intent", save_intent},
     {"put last", put_last},
+    {"save intent", save_intent},
     {"complete", complete},
     {"look at object", look_at_object},
     {"repeat complete", repeat_complete},
@@ -409,6 +436,7 @@ static const struct flow_step commit_steps[] = {
     {"compare object", compare_object},
     {"put location", put_location},
     {"judge location", judge_location},
+    {"yield or replace", yield_or_replace},
     {"link blob", link_blob},
     {"verify stands", verify_stands},
     {"record done", record_done},

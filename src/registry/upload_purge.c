@@ -55,7 +55,7 @@ static enum flow_next judge_one(struct flow *f)
 static enum flow_next remove_one(struct flow *f)
 {
     struct purge_one *op = flow_owner(f);
-    return flow_any(f, flow_call(f, &registry_int_session_remove_program, &op->session));
+    return flow_any(f, flow_call(f, &registry_int_session_take_and_remove_program, &op->session));
 }
 
 static void dispose_one(void *owner)

@@ -261,3 +261,36 @@ static const struct flow_step remove_steps[] = {
     {"judge delete", judge_delete},
 };
 const struct flow_program registry_int_session_remove_program = {.name = "session_remove", FLOW_STEPS(remove_steps)};
+
+/* ---- take and remove ---- */
+
+/* Else another replica could end it between our look at its state and the removal of its bytes. */
+static enum flow_next take(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    struct registry *registry = s->registry;
+    if (!registry->has_fixed_parts)
+        return FLOW_NEXT;
+    s->state.kind = UPLOAD_OPEN;
+    memcpy(s->state.process, registry->process, sizeof(s->state.process));
+    s->state.lease_ms = storage_now_ms(registry->storage, registry->clock) + UPLOAD_LEASE_MS;
+    s->seq++;
+    return flow_await_any(f, registry_int_session_save(s, s->seq, STORAGE_PUT_CREATE_ONLY, flow_done(f)));
+}
+
+static enum flow_next remove_taken(struct flow *f)
+{
+    struct upload_session *s = flow_owner(f);
+    if (s->registry->has_fixed_parts && flow_result(f) != OK)
+        return flow_fail(f, flow_result(f) == EXISTS ? CONFLICT : flow_result(f));
+    return flow_call(f, &registry_int_session_remove_program, s);
+}
+
+static const struct flow_step take_and_remove_steps[] = {
+    {"take", take},
+    {"remove taken", remove_taken},
+};
+const struct flow_program registry_int_session_take_and_remove_program = {
+    .name = "session_take_and_remove",
+    FLOW_STEPS(take_and_remove_steps),
+};

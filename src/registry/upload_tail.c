@@ -18,6 +18,9 @@ enum flow_next registry_int_parts_reserve_tail(struct flow *f)
     while (w->granted == 0) {
         if (w->reserve.state == PENDING_IDLE)
             registry_int_parts_reserve(w, f, state_of(w)->tail_bytes);
+        registry_int_parts_keep_lease(w, f);
+        if (w->writer.failure != OK)
+            return flow_fail(f, w->writer.failure);
         if (w->reserve.state != PENDING_OVER || w->reserve.result != OK)
             return registry_int_pending_await(f, &w->reserve);
         registry_int_parts_take_room(w);

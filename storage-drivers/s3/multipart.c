@@ -235,6 +235,8 @@ enum result s3_multipart_complete(void *self, struct slice path, const struct st
     op->call.query = add_id(&op->call.arena, SLICE_EMPTY, multipart);
     op->call.body = list_of_parts(&op->call.arena, parts, part_count);
     op->call.is_long = true;
+    /* Less than the lease of an upload and its grace: no late one takes the parts of whoever took over for its own. */
+    op->call.deadline_ms = clock_monotonic_ms(op->call.s3->clock) + op->call.s3->times.long_call_ms / 2;
     op->call.is_unrepeatable = true;
     op->size = size;
     return s3_operation_start(&op->call);

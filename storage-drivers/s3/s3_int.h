@@ -24,7 +24,7 @@
 struct s3_times {
     uint32_t attempt_ms;
     uint32_t call_ms;      /* all attempts, and all requests where a call is several */
-    uint32_t long_call_ms; /* of a call that moves much: one part, or a complete. Its attempt may take as long */
+    uint32_t long_call_ms; /* of a call that moves much: one part; half for a complete. Its attempt may take as long */
 };
 
 /* Read only once open, but for the signer, the credentials, the breaker and the store's clock. */

@@ -461,6 +461,124 @@ static void more_uploads_than_the_budget_holds_all_come_through(void **state)
     assert_int_equal(memory_driver_multipart_count(env->memory), 0);
 }
 
+/* Its writer asks for room for a next part before it knows that there is none; all have their first when pages come. */
+static void uploads_that_fill_their_last_part_do_not_wait_for_another(void **state)
+{
+    struct env *env = *state;
+    enum { MANY = 40, PAGES = 64 };
+    static struct env_call calls[MANY];
+    struct page *pages[PAGES];
+    struct slice bytes = part_of(body(0), 0, PAGE_BYTES);
+    for (unsigned i = 0; i < MANY; i++) {
+        calls[i] =
+            (struct env_call){.kind = ENV_APPEND, .body = {.bytes = bytes, .has_length = true, .length = bytes.len}};
+        assert_int_equal(env_create(env, calls[i].uuid), OK);
+    }
+    for (unsigned i = 0; i < PAGES; i++)
+        assert_int_equal(page_acquire(env->loop, &pages[i], (struct done){0}), OK);
+    for (unsigned i = 0; i < MANY; i++)
+        env_start(env, &calls[i]);
+    env_settle(env);
+    for (unsigned i = 0; i < PAGES; i++)
+        page_release(pages[i]);
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_int_equal(env_wait(&calls[i]), OK);
+        assert_int_equal(calls[i].offset, bytes.len);
+        env_call_done(&calls[i]);
+    }
+}
+
+/* The end is cut short after the rest was hashed by another algorithm than the session's. */
+static void what_another_algorithm_hashed_is_not_what_the_session_goes_on_from(void **state)
+{
+    struct env *env = *state;
+    char uuid[37];
+    struct slice bytes = part_of(body(0), 0, 5000), tail = part_of(bytes, 0, 3000), more = slice_from(bytes, 3000);
+    struct digest whole, half;
+    digest_of(DIGEST_SHA512, tail, &half);
+    assert_int_equal(env_create(env, uuid), OK);
+    assert_int_equal(env_append(env, uuid, tail, NULL), OK);
+    fault_driver_plan(env->fault,
+                      (struct fault_plan){.nth = 1, .call = "put_pages", .kind = FAULT_BEFORE, .result = UNAVAILABLE});
+    assert_int_equal(env_commit(env, uuid, SLICE_EMPTY, &half), UNAVAILABLE);
+    fault_driver_plan(env->fault, (struct fault_plan){.nth = 0});
+    assert_int_equal(env_append(env, uuid, more, NULL), OK);
+    digest_of(DIGEST_SHA512, bytes, &whole);
+    assert_int_equal(env_commit(env, uuid, SLICE_EMPTY, &whole), OK);
+    assert_true(env_serves(env, &whole, bytes));
+}
+
+/* A location names the bytes, the done record is missing: an end by another digest must not take them along. */
+static void bytes_that_a_location_names_outlive_an_end_by_another_digest(void **state)
+{
+    struct env *env = *state;
+    char uuid[37];
+    struct digest digest = env_digest(body(0)), other;
+    digest_of(DIGEST_SHA512, SLICE("other"), &other);
+    enum result r = OK;
+    for (unsigned nth = 1; r == OK || !has_location(env, &digest);
+         nth++) { /* until the call behind the location fails */
+        assert_int_equal(env_create(env, uuid), OK);
+        assert_int_equal(env_append(env, uuid, body(0), NULL), OK);
+        fault_driver_plan(env->fault,
+                          (struct fault_plan){.nth = nth, .call = "put", .kind = FAULT_BEFORE, .result = UNAVAILABLE});
+        r = env_commit(env, uuid, SLICE_EMPTY, &digest);
+        assert_true(r != OK);
+    }
+    fault_driver_plan(env->fault, (struct fault_plan){.nth = 0});
+    assert_int_equal(env_push_blob(env, body(0), NULL), OK); /* another's, which finds it standing */
+    assert_int_equal(env_commit(env, uuid, SLICE_EMPTY, &other), INVALID);
+    struct env_call cancel = {.kind = ENV_CANCEL};
+    memcpy(cancel.uuid, uuid, sizeof(uuid));
+    assert_int_equal(env_run(env, &cancel), OK);
+    env_call_done(&cancel);
+    env_restart(env);
+    assert_true(env_serves(env, &digest, body(0)));
+}
+
+/* Whose bytes are gone, perhaps by a hand from outside: the next push brings them back. */
+static void a_location_that_names_nothing_is_replaced(void **state)
+{
+    struct env *env = *state;
+    struct digest digest;
+    struct arena arena;
+    struct slice path = SLICE_EMPTY;
+    arena_init(&arena);
+    assert_int_equal(env_push_blob(env, body(0), &digest), OK);
+    for (size_t i = 0; i < memory_driver_object_count(env->memory); i++)
+        if (slice_has_prefix(memory_driver_object_path(env->memory, i), SLICE("minato/bytes/")))
+            path = arena_copy(&arena, memory_driver_object_path(env->memory, i));
+    assert_int_equal(AWAIT(env->loop, storage_delete(env->storage, path, done)), OK);
+    env_restart(env);
+    assert_false(env_serves(env, &digest, body(0)));
+    assert_int_equal(env_push_blob(env, body(0), &digest), OK);
+    assert_true(env_serves(env, &digest, body(0)));
+    arena_done(&arena);
+}
+
+/* A session that another replica ends meanwhile is not removed under its hands. */
+static void a_cancel_takes_the_claim_first(void **state)
+{
+    struct env *env = *state;
+    struct env other;
+    char uuid[37];
+    struct digest digest = env_digest(body(0));
+    env_fresh(env, &other);
+    assert_int_equal(env_create(env, uuid), OK);
+    assert_int_equal(env_append(env, uuid, body(0), NULL), OK);
+    struct env_call cancel = {.kind = ENV_CANCEL};
+    memcpy(cancel.uuid, uuid, sizeof(uuid));
+    fault_driver_plan(env->fault, (struct fault_plan){.nth = 1, .call = "put", .kind = FAULT_HOLD, .result = OK});
+    env_start(env, &cancel);
+    env_settle(env);
+    assert_int_equal(env_commit(&other, uuid, SLICE_EMPTY, &digest), OK);
+    fault_driver_release(env->fault);
+    assert_int_equal(env_wait(&cancel), CONFLICT);
+    env_call_done(&cancel);
+    assert_true(env_serves(&other, &digest, body(0)));
+    env_fresh_done(&other);
+}
+
 static void what_expired_is_aborted_with_its_tail(void **state)
 {
     struct env *env = *state;
@@ -498,6 +616,11 @@ int main(void)
         T(a_cut_put_may_be_ended_by_another_digest),
         T(more_parts_than_the_store_takes_are_too_large_and_nothing_is_lost),
         T(more_uploads_than_the_budget_holds_all_come_through),
+        T(uploads_that_fill_their_last_part_do_not_wait_for_another),
+        T(what_another_algorithm_hashed_is_not_what_the_session_goes_on_from),
+        T(bytes_that_a_location_names_outlive_an_end_by_another_digest),
+        T(a_location_that_names_nothing_is_replaced),
+        T(a_cancel_takes_the_claim_first),
         T(what_expired_is_aborted_with_its_tail),
 #undef T
     };
