@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from fault_store import FaultStore, answer, drop_after, drop_before, stall, stall_after, trickle, trickle_body, truncate
+from fault_store import (FaultStore, answer, answer_after, drop_after, drop_before, stall, stall_after, trickle, trickle_body,
+                         truncate)
 from minato import INDEX, Minato, wait_until
 from s3_calls import S3Calls
 from users import login, server_with_user
@@ -213,7 +214,8 @@ def test_a_200_may_say_that_many_were_not_deleted(faulty, calls, body, result):
 
 # ---- repetitions ----
 
-LOST = {"lost before": drop_before(), "lost after": drop_after(), "cut": truncate(), "500": answer(500), "502": answer(502)}
+LOST = {"lost before": drop_before(), "lost after": drop_after(), "cut": truncate(), "500": answer(500), "502": answer(502),
+        "503 of another": answer(503, words="Service Unavailable")}
 
 
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
@@ -225,6 +227,13 @@ def test_what_may_not_happen_twice_is_sent_once(faulty, calls, operation, method
     faulty.fail(fault, method=method)
     assert calls.one(operation, "faults/once", "new").result == "UNAVAILABLE"
     assert faulty.count(method) == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_swap_that_was_made_but_answered_otherwise_is_nobodys(faulty, calls, status):
+    assert calls.one("put", "faults/made", "swap").result == "OK"
+    faulty.fail(answer_after(status), method="PUT")
+    assert calls.one("swap", "faults/made", "new").result == "UNAVAILABLE"
 
 
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
@@ -264,6 +273,15 @@ def test_a_complete_is_repeated_only_when_it_is_known_not_to_have_happened(fault
     assert calls.one("get", "faults/complete").result == "OK"
 
 
+def test_a_complete_is_believed_when_the_store_says_so(faulty, calls):
+    prepare(calls, "faults/said")
+    faulty.forget()
+    faulty.fail(answer(200, body=b"<html>"), method="POST", path="uploadId")
+    assert calls.one("complete", "faults/said").result == "OK"
+    assert faulty.count("POST", "uploadId") == 2
+    assert calls.one("get", "faults/said").result == "OK"
+
+
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
 def test_a_creation_in_doubt_is_ours_only_with_our_bytes(faulty, calls, fault):
     path = f"faults/ours-{fault.name.replace(' ', '-')}-{fault.status}"
@@ -284,9 +302,14 @@ def test_the_time_that_the_store_names_is_waited_for(faulty):
         faulty.fail(answer(503, "SlowDown", retry_after=1))
         outcome = calls.one("stat", "faults/after")
         assert outcome.result == "NOT_FOUND" and 1000 <= outcome.ms < 1500, outcome
-        faulty.fail(answer(503, "SlowDown", retry_after=60))
+        date = "Tue, 01 Dec 2026 10:00:00 GMT"
+        faulty.fail(answer(503, "SlowDown", retry_after="Tue, 01 Dec 2026 10:00:01 GMT", date=date))
         outcome = calls.one("stat", "faults/after")
-        assert outcome.result == "UNAVAILABLE" and outcome.ms < 500, outcome
+        assert outcome.result == "NOT_FOUND" and 1000 <= outcome.ms < 1500, outcome
+        for late in (60, 18446744073709552, "Tue, 01 Dec 2026 10:01:00 GMT"):
+            faulty.fail(answer(503, "SlowDown", retry_after=late, date=date))
+            outcome = calls.one("stat", "faults/after")
+            assert outcome.result == "UNAVAILABLE" and outcome.ms < 500, outcome
 
 
 def test_calls_that_failed_together_do_not_come_back_together(faulty):

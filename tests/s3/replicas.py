@@ -57,6 +57,16 @@ def check_everywhere(clients, repo, data, digest):
             assert (reply.status, reply.body) == (200, b"")
 
 
+@pytest.mark.parametrize("endpoint", ["http://objects.example.com:80", "https://objects.example.com:443"])
+def test_a_port_that_is_the_schemes_own_is_not_signed(start, store, tmp_path, endpoint):
+    config = store.apply({"redirect": {"enabled": True}}, tmp_path)
+    config["storage"]["s3"]["external_endpoint"] = endpoint
+    client = start(config=config).client()
+    digest = client.push_blob("ports/blob", b"bytes")
+    location = client.get(f"/v2/ports/blob/blobs/{digest}").header("location")
+    assert location.startswith(endpoint.rsplit(":", 1)[0] + "/")
+
+
 @pytest.mark.parametrize("size", [0, 1, 300_000, 17 * MIB + 5], ids=["empty", "a byte", "small", "two parts"])
 def test_a_blob_pushed_to_one_is_served_by_all(clients, size):
     data = os.urandom(size)

@@ -52,6 +52,11 @@ def drop_after():
     return Fault("drop after")
 
 
+def answer_after(status):
+    """The store acts; what stands between says something else."""
+    return Fault("answer after", status, words="Scripted")
+
+
 def truncate():
     """The store acts; half of its answer's body comes, or half of its head where there is no body."""
     return Fault("truncate")
@@ -326,10 +331,12 @@ class FaultStore:
     def _return(self, client, origin, head, record, fault):
         status = int(head.split(b" ", 2)[1])
         body = pieces(origin, head, record.method == "HEAD" or status in (204, 304))
-        if fault.name in ("drop after", "truncate", "stall after", "trickle", "trickle body"):
+        if fault.name in ("drop after", "answer after", "truncate", "stall after", "trickle", "trickle body"):
             body = [b"".join(body)]
         if fault.name == "drop after":
             raise Gone
+        if fault.name == "answer after":
+            return self._say(client, record, fault)
         if fault.name == "stall after":
             self._wait(fault.seconds)
         if fault.name == "truncate":

@@ -384,6 +384,26 @@ static void listing_goes_on_after_a_name_that_was_deleted(void **state)
             suite_delete(s, paths[i]);
 }
 
+static void a_page_of_folders_goes_on_in_the_next(void **state)
+{
+    struct suite *s = *state;
+    char path[64];
+    for (unsigned i = 0; i < 20; i++) {
+        (void)snprintf(path, sizeof(path), "suite/f/%02u/x", i);
+        suite_put(s, path, SLICE("x"));
+    }
+    struct slice whole = suite_names(s, "suite/f", 100);
+    assert_int_equal(whole.len, 20 * 4 - 1);
+    for (size_t limit = 1; limit < 20; limit = limit * 2) {
+        struct slice paged = suite_names(s, "suite/f", limit);
+        assert_true(slice_equal(paged, whole));
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        (void)snprintf(path, sizeof(path), "suite/f/%02u/x", i);
+        suite_delete(s, path);
+    }
+}
+
 static void creators_succeed_while_others_empty_the_folder(void **state)
 {
     struct suite *s = *state;
@@ -550,6 +570,7 @@ const struct suite_test suite_object_tests[] = {
     SUITE_TEST(list_shows_one_level),
     SUITE_TEST(list_pages_bring_every_entry_once),
     SUITE_TEST(listing_goes_on_after_a_name_that_was_deleted),
+    SUITE_TEST(a_page_of_folders_goes_on_in_the_next),
     SUITE_TEST(creators_succeed_while_others_empty_the_folder),
     SUITE_TEST(rename_create_moves_to_a_free_path_only),
     SUITE_TEST(of_many_renames_to_one_path_exactly_one_wins),

@@ -103,6 +103,10 @@ static void a_plain_network_stands_for_the_bucket(void **state)
     f->config.storage.s3.bucket = "registry";
     f->config.storage.s3.prefix = "team/a";
     expect_url(f, SLICE("docker/x"), 0, "https://cdn.example.com/cache/team/a/docker/x");
+    f->config.storage.s3.bucket = NULL;
+    f->config.storage.s3v2.bucket = "registry";
+    f->config.storage.s3v2.prefix = "team/b";
+    expect_url(f, SLICE("docker/x"), 0, "https://cdn.example.com/cache/team/b/docker/x");
 }
 
 /* printf %s "1767290400/cache/docker/registry/v2/blobs/sha256/ab/abcd/data enigma" | openssl md5 -binary | base64 */
