@@ -4,6 +4,7 @@
  */
 #include "s3_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- what an answer says of an object ---- */
@@ -46,10 +47,25 @@ enum result s3_object_of(const struct http_exchange *exchange, struct storage_ob
 
 /* ---- stat ---- */
 
+#define MARK_SIZE 33u
+
 struct stat_op {
     struct s3_call call;
     struct storage_object *ret_object;
+    char *ret_mark; /* MARK_SIZE bytes, or NULL */
 };
+
+static struct slice mark_field(struct s3_call *call)
+{
+    return arena_format(&call->arena, "%.*smeta-minato-write", SLICE_ARG(call->s3->signer.dialect->field));
+}
+
+static void copy_mark(struct s3_call *call, char ret_mark[MARK_SIZE])
+{
+    struct slice value;
+    bool has_mark = http_exchange_field(&call->exchange, mark_field(call), &value) && value.len < MARK_SIZE;
+    (void)snprintf(ret_mark, MARK_SIZE, "%.*s", has_mark ? (int)value.len : 0, has_mark ? value.ptr : "");
+}
 
 static void finish_stat(struct s3_call *call, enum result r)
 {
@@ -61,6 +77,8 @@ static void finish_stat(struct s3_call *call, enum result r)
         r = s3_object_of(&call->exchange, &object);
     if (r == OK)
         *op->ret_object = object;
+    if (r == OK && op->ret_mark != NULL)
+        copy_mark(call, op->ret_mark);
     s3_operation_end(call, r);
 }
 
@@ -137,7 +155,9 @@ struct put_op {
     enum result refused;   /* what 412 means */
     struct slice expected; /* the etag of a swap; else empty */
     enum result outcome;   /* of the write, before it was looked at */
-    struct slice written;  /* what is there after a write in doubt */
+    struct slice written;  /* what is there after a creation in doubt */
+    char mark[MARK_SIZE];  /* of a swap */
+    char found_mark[MARK_SIZE];
     struct storage_object object;
 };
 
@@ -154,39 +174,27 @@ static void on_creation_read(void *data, enum result r)
     s3_operation_end(&op->call, r);
 }
 
-static enum result read_written(struct put_op *op, void (*on_read)(void *data, enum result r))
-{
-    struct s3_call *call = &op->call;
-    struct get_op *get = new_get(call->s3, call->path, call->body.len, &call->arena, &op->written, NULL,
-                                 (struct done){on_read, op, call->done.loop});
-    get->call.deadline_ms = call->deadline_ms;
-    return s3_operation_start(&get->call);
-}
-
-/* Not so a swap: two may bring the same bytes and only one may win. With our bytes in it nobody knows whose it was. */
-static void on_swap_read(void *data, enum result r)
-{
-    struct put_op *op = data;
-    bool is_anothers = r == TOO_LARGE || (r == OK && !slice_equal(op->written, op->call.body));
-    if (is_anothers)
-        r = CONFLICT;
-    else if (r != NOT_FOUND)
-        r = UNAVAILABLE;
-    s3_operation_end(&op->call, r);
-}
-
+/* Not so a swap: two may bring the same bytes and only one may win. So it leaves a mark beside them. */
 static void on_swap_described(void *data, enum result r)
 {
     struct put_op *op = data;
     bool is_unchanged = r == OK && slice_equal(slice_from_cstr(op->object.etag), op->expected);
+    bool is_ours = r == OK && strcmp(op->found_mark, op->mark) == 0;
     if (r == OK && op->outcome == CONFLICT)
         r = CONFLICT;
-    else if (r == OK && !is_unchanged)
-        r = read_written(op, on_swap_read);
-    else if (r != NOT_FOUND)
+    else if (r == OK && !is_ours)
+        r = is_unchanged ? UNAVAILABLE : CONFLICT;
+    else if (r != OK && r != NOT_FOUND)
         r = UNAVAILABLE;
-    if (r != PENDING)
-        s3_operation_end(&op->call, r);
+    s3_operation_end(&op->call, r);
+}
+
+static enum result stat_with_mark(struct put_op *op, struct done done)
+{
+    struct stat_op *stat = new_stat(op->call.s3, op->call.path, &op->object, done);
+    stat->ret_mark = op->found_mark;
+    stat->call.deadline_ms = op->call.deadline_ms;
+    return s3_operation_start(&stat->call);
 }
 
 static enum result look_at(struct put_op *op, enum result outcome)
@@ -194,10 +202,13 @@ static enum result look_at(struct put_op *op, enum result outcome)
     struct s3_call *call = &op->call;
     op->outcome = outcome;
     if (op->refused == CONFLICT)
-        return s3_stat_for(call, &op->object, (struct done){on_swap_described, op, call->done.loop});
+        return stat_with_mark(op, (struct done){on_swap_described, op, call->done.loop});
     if (call->pages != NULL) /* its path is its digest */
         return outcome;
-    return read_written(op, on_creation_read);
+    struct get_op *get = new_get(call->s3, call->path, call->body.len, &call->arena, &op->written, NULL,
+                                 (struct done){on_creation_read, op, call->done.loop});
+    get->call.deadline_ms = call->deadline_ms;
+    return s3_operation_start(&get->call);
 }
 
 /* Of a swap "refused" must be told from "gone". Ceph answers 500 to one that another overtook, which was not made. */
@@ -266,6 +277,12 @@ enum result s3_put_if_match(void *self, struct slice path, struct slice bytes, s
     struct slice named = etag.len == 0 ? SLICE("none") : etag;
     op->call.fields[0] = arena_cstr(
         &op->call.arena, arena_format(&op->call.arena, "If-Match: %s%.*s%s", quote, SLICE_ARG(named), quote));
+    uint8_t dice[(MARK_SIZE - 1) / 2];
+    random_bytes(dice, sizeof(dice));
+    hex_encode(dice, sizeof(dice), op->mark);
+    op->mark[MARK_SIZE - 1] = '\0';
+    op->call.fields[1] = arena_cstr(
+        &op->call.arena, arena_format(&op->call.arena, "%.*s: %s", SLICE_ARG(mark_field(&op->call)), op->mark));
     return s3_operation_start(&op->call);
 }
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """If-Match and If-None-Match on the PUT of a manifest: a tag that is compared and swapped."""
 import json
-import threading
 
 import pytest
 
+from images import in_parallel
 from minato import INDEX, digest_of
 
 
@@ -87,23 +87,13 @@ def test_conditions_on_a_digest_are_about_that_manifest(client):
     assert put(client, "c/digest", digest_of(data), data, If_Match=etag(data)).status == 201
 
 
-def in_parallel(count, work):
-    results = [None] * count
-
-    def run(i):
-        results[i] = work(i)
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
 def test_of_many_creators_exactly_one_wins(server):
+    statuses = [None] * 20
+
     def create(i):
-        return put(server.client(), "c/race", "v1", index(i), If_None_Match="*").status
-    statuses = in_parallel(20, create)
+        statuses[i] = put(server.client(), "c/race", "v1", index(i), If_None_Match="*").status
+
+    in_parallel(create, 20)
     assert sorted(statuses) == [201] + [412] * 19
     assert tag_of(server.client(), "c/race", "v1") == index(statuses.index(201))
 
@@ -122,6 +112,6 @@ def test_no_update_is_lost(server):
                 status = put(client, repo, "count", index(number + 1), If_Match=etag(seen)).status
                 if status == 201:
                     break
-                assert status == 412
-    in_parallel(clients, count_up)
+                assert status == 412, status
+    in_parallel(count_up, clients)
     assert tag_of(server.client(), repo, "count") == index(clients * turns)

@@ -109,7 +109,7 @@ def test_a_walk_that_was_stopped_goes_on_where_it_was(counted, own_redis, tmp_pa
     config = configure(counted, own_redis, "reindex/stopped")
     digests = fill(start(config=config).client())
     own_redis.command("FLUSHALL")
-    held = counted.proxy.fail(stall(3), path=f"/re/index/{REPOSITORIES - 1:02}/", times=1)
+    held = counted.proxy.fail(stall(3), method="GET", path=f"/re/index/{REPOSITORIES - 1:02}/", times=1)
     process = reindex(config, tmp_path, wait=False)
     minato.wait_until(lambda: held.hits > 0, 60, "the last repository")
     process.send_signal(signal.SIGINT)
