@@ -19,7 +19,7 @@ cluster_packages=(
 # What the tests need on top of both. Go is not here: Debian 12 has one too old for the conformance program and the clients
 # in Go, which tests/support/go_tools.py builds where a newer one is at hand.
 test_packages=(
-    libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace libfaketime
+    libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace valgrind libfaketime
     spin python3-pytest python3-h2 nghttp2-client apache2-utils openssl ca-certificates
     docker.io containerd runc crun iptables podman skopeo buildah docker-registry
 )

@@ -15,8 +15,8 @@ Usage: tests/run.sh [OPTION]...
   --list           print the names of the phases
   --help           this text
 
-Phases: format architecture model unit tsan fuzz api adoption s3 outages conformance clients crash quickstart (and tidy, soak
-with --all)
+Phases: format architecture model unit tsan fuzz api adoption s3 outages conformance clients crash bench quickstart (and tidy,
+soak with --all)
 
 With Go at hand, the phase conformance builds the OCI distribution-spec's conformance program, and --all also builds crane,
 oras, regctl, helm and cosign for the phase clients: once, into ${XDG_CACHE_HOME:-~/.cache}/minato-tests. Without Go
@@ -24,7 +24,7 @@ they count as skipped.
 USAGE
 }
 
-phases=(format architecture model unit tsan fuzz api adoption s3 outages conformance clients crash quickstart)
+phases=(format architecture model unit tsan fuzz api adoption s3 outages conformance clients crash bench quickstart)
 all=
 only=
 while [[ $# -gt 0 ]]; do
@@ -308,6 +308,11 @@ phase_crash() {
     run_pytest crash "$root/build/release/minato" tests/fault
 }
 
+# What measures has to be right too.
+phase_bench() {
+    run_pytest bench "$root/build/asan/minato" tests/bench
+}
+
 # The script as a user runs it, on the tree that is built already.
 phase_quickstart() {
     run_pytest quickstart "$root/build/release/minato" tests/api/quickstart.py
@@ -332,10 +337,13 @@ fuzz_built=
 if wanted architecture || wanted clients || wanted crash || wanted quickstart || wanted soak || wanted s3 || wanted outages; then
     build release && release_built=yes || true
 fi
-if wanted unit || wanted api || wanted adoption || wanted conformance || wanted s3 || wanted outages; then
+if wanted unit || wanted api || wanted adoption || wanted conformance || wanted s3 || wanted outages || wanted bench; then
     build asan && asan_built=yes || true
 elif wanted crash; then
     build asan durability_writer || true # what the replay of the driver's system calls traces
+fi
+if wanted bench; then
+    build release micro || true # what callgrind counts
 fi
 if wanted tsan; then
     build tsan && tsan_built=yes || true
@@ -357,6 +365,7 @@ lane_one() {
     [[ -z $asan_built ]] || ! wanted api || phase_api
     [[ -z $asan_built ]] || ! wanted adoption || phase_adoption
     [[ -z $asan_built ]] || ! wanted conformance || phase_conformance
+    [[ -z $asan_built ]] || ! wanted bench || phase_bench
 }
 lane_three() {
     [[ -z $asan_built ]] || ! wanted s3 || phase_s3

@@ -26,6 +26,7 @@ class Server:
     name = None
     keeps_blobs = True
     has_access_log = True
+    start_seconds = 10
 
     def __init__(self, stage, tools, where="tmpfs", users=False, head_bytes=0):
         self.stage = stage
@@ -48,7 +49,7 @@ class Server:
     def start(self):
         self.process = self.stage.start(
             pinned(self.command()), env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 self.get("/v2/")
