@@ -26,6 +26,11 @@ struct slice arena_copy(struct arena *a, struct slice s);
 /* A NUL-terminated copy, for the libc edge. */
 char *arena_cstr(struct arena *a, struct slice s);
 struct slice arena_format(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The parts, one behind the other: what hot paths use in place of arena_format. NUL-terminated, as its result is. */
+struct slice arena_concat(struct arena *a, const struct slice *parts, size_t count);
+#define ARENA_CONCAT(arena, ...)                                                                                       \
+    arena_concat((arena), (const struct slice[]){__VA_ARGS__},                                                         \
+                 sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice))
 
 #define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 #define ARENA_ARRAY(arena, type, count) ((type *)arena_alloc((arena), sizeof(type) * (count)))

@@ -79,10 +79,11 @@ static void *alloc_large(struct arena *a, size_t bytes)
         chunk->next = a->chunks->next;
         a->chunks->next = chunk;
     }
-    return memset(chunk->bytes, 0, bytes);
+    return chunk->bytes;
 }
 
-void *arena_alloc(struct arena *a, size_t bytes)
+/* Not zeroed. */
+static void *take(struct arena *a, size_t bytes)
 {
     if (bytes > SIZE_MAX - ALIGNMENT)
         abort();
@@ -99,25 +100,44 @@ void *arena_alloc(struct arena *a, size_t bytes)
     void *p = a->next;
     a->next += rounded;
     a->left -= rounded;
-    return memset(p, 0, rounded);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t bytes)
+{
+    return memset(take(a, bytes), 0, bytes);
 }
 
 struct slice arena_copy(struct arena *a, struct slice s)
 {
     if (s.len == 0)
         return s;
-    char *p = arena_alloc(a, s.len);
+    char *p = take(a, s.len);
     memcpy(p, s.ptr, s.len);
     return slice_of(p, s.len);
 }
 
 char *arena_cstr(struct arena *a, struct slice s)
 {
-    char *p = arena_alloc(a, s.len + 1);
+    char *p = take(a, s.len + 1);
     if (s.len > 0)
         memcpy(p, s.ptr, s.len);
     p[s.len] = '\0';
     return p;
+}
+
+struct slice arena_concat(struct arena *a, const struct slice *parts, size_t count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    char *p = take(a, len + 1);
+    char *at = p;
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].len > 0)
+            at = mempcpy(at, parts[i].ptr, parts[i].len);
+    *at = '\0';
+    return slice_of(p, len);
 }
 
 struct slice arena_format(struct arena *a, const char *format, ...)
@@ -126,12 +146,15 @@ struct slice arena_format(struct arena *a, const char *format, ...)
     va_list again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    /* Mostly it fits where the next allocation begins. */
+    int n = vsnprintf(a->next, a->left, format, args);
     va_end(args);
     if (n < 0)
         abort();
-    char *p = arena_alloc(a, (size_t)n + 1);
-    (void)vsnprintf(p, (size_t)n + 1, format, again);
+    bool has_fitted = (size_t)n < a->left;
+    char *p = take(a, (size_t)n + 1);
+    if (!has_fitted)
+        (void)vsnprintf(p, (size_t)n + 1, format, again);
     va_end(again);
     return slice_of(p, (size_t)n);
 }

@@ -82,30 +82,36 @@ enum result slice_parse_u64(struct slice s, uint64_t *ret_value)
 
 void hex_encode(const uint8_t *bytes, size_t n, char *out)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
+    static const char pairs[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+                                "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f"
+                                "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f"
+                                "606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f"
+                                "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"
+                                "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+                                "c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf"
+                                "e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
+    for (size_t i = 0; i < n; i++)
+        memcpy(out + 2 * i, pairs + 2 * (size_t)bytes[i], 2);
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
-}
+/* A digit's value below what says that it is one. */
+#define IS_HEX 0xf0u
+static const uint8_t hex_digits[256] = {
+    ['0'] = 0xf0, ['1'] = 0xf1, ['2'] = 0xf2, ['3'] = 0xf3, ['4'] = 0xf4, ['5'] = 0xf5, ['6'] = 0xf6, ['7'] = 0xf7,
+    ['8'] = 0xf8, ['9'] = 0xf9, ['a'] = 0xfa, ['b'] = 0xfb, ['c'] = 0xfc, ['d'] = 0xfd, ['e'] = 0xfe, ['f'] = 0xff,
+};
 
 enum result hex_decode(struct slice hex, uint8_t *out, size_t n)
 {
+    const uint8_t *text = (const uint8_t *)hex.ptr;
+    unsigned all = IS_HEX;
     if (hex.len != 2 * n)
         return INVALID;
+    for (size_t i = 0; i < 2 * n; i++)
+        all &= hex_digits[text[i]];
+    if (all != IS_HEX)
+        return INVALID;
     for (size_t i = 0; i < n; i++)
-        if (hex_value(hex.ptr[2 * i]) < 0 || hex_value(hex.ptr[2 * i + 1]) < 0)
-            return INVALID;
-    for (size_t i = 0; i < n; i++)
-        out[i] = (uint8_t)(hex_value(hex.ptr[2 * i]) << 4 | hex_value(hex.ptr[2 * i + 1]));
+        out[i] = (uint8_t)(hex_digits[text[2 * i]] << 4 | (hex_digits[text[2 * i + 1]] & 15u));
     return OK;
 }

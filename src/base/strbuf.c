@@ -83,11 +83,16 @@ void strbuf_append_format(struct strbuf *sb, const char *format, ...)
     va_list again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    /* Mostly there is room for it already. */
+    size_t room = sb->capacity - sb->len;
+    int n = vsnprintf(room == 0 ? NULL : sb->ptr + sb->len, room, format, args);
     va_end(args);
     if (n >= 0 && reserve(sb, (size_t)n)) {
-        (void)vsnprintf(sb->ptr + sb->len, (size_t)n + 1, format, again);
+        if ((size_t)n >= room)
+            (void)vsnprintf(sb->ptr + sb->len, (size_t)n + 1, format, again);
         sb->len += (size_t)n;
+    } else if (room > 0) {
+        sb->ptr[sb->len] = '\0';
     }
     va_end(again);
 }

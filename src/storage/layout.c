@@ -54,14 +54,16 @@ struct slice layout_blob(struct arena *arena, const struct digest *digest)
 {
     struct digest_path d;
     digest_path_init(&d, digest);
-    return arena_format(arena, BLOBS "%.*s/%.2s/%.*s/data", SLICE_ARG(d.algorithm), d.hex.ptr, SLICE_ARG(d.hex));
+    return ARENA_CONCAT(arena, SLICE(BLOBS), d.algorithm, SLICE("/"), slice_of(d.hex.ptr, 2), SLICE("/"), d.hex,
+                        SLICE("/data"));
 }
 
 struct slice layout_blob_location(struct arena *arena, const struct digest *digest)
 {
     struct digest_path d;
     digest_path_init(&d, digest);
-    return arena_format(arena, BLOBS "%.*s/%.2s/%.*s/location", SLICE_ARG(d.algorithm), d.hex.ptr, SLICE_ARG(d.hex));
+    return ARENA_CONCAT(arena, SLICE(BLOBS), d.algorithm, SLICE("/"), slice_of(d.hex.ptr, 2), SLICE("/"), d.hex,
+                        SLICE("/location"));
 }
 
 struct slice layout_repositories_folder(void)
@@ -71,70 +73,69 @@ struct slice layout_repositories_folder(void)
 
 struct slice layout_repository_folder(struct arena *arena, struct repo_name repo)
 {
-    return arena_format(arena, REPOSITORIES "%.*s", SLICE_ARG(repo.text));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text);
 }
 
 struct slice layout_layer_link(struct arena *arena, struct repo_name repo, const struct digest *digest)
 {
     struct digest_path d;
     digest_path_init(&d, digest);
-    return arena_format(arena, REPOSITORIES "%.*s/_layers/%.*s/%.*s/link", SLICE_ARG(repo.text), SLICE_ARG(d.algorithm),
-                        SLICE_ARG(d.hex));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_layers/"), d.algorithm, SLICE("/"), d.hex,
+                        SLICE("/link"));
 }
 
 struct slice layout_layers_folder(struct arena *arena, struct repo_name repo, enum digest_algorithm algorithm)
 {
     struct slice name = digest_algorithm_name(algorithm);
-    return arena_format(arena, REPOSITORIES "%.*s/_layers/%.*s", SLICE_ARG(repo.text), SLICE_ARG(name));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_layers/"), name);
 }
 
 struct slice layout_revision_link(struct arena *arena, struct repo_name repo, const struct digest *digest)
 {
     struct digest_path d;
     digest_path_init(&d, digest);
-    return arena_format(arena, REPOSITORIES "%.*s/_manifests/revisions/%.*s/%.*s/link", SLICE_ARG(repo.text),
-                        SLICE_ARG(d.algorithm), SLICE_ARG(d.hex));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_manifests/revisions/"), d.algorithm, SLICE("/"),
+                        d.hex, SLICE("/link"));
 }
 
 struct slice layout_tags_folder(struct arena *arena, struct repo_name repo)
 {
-    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags", SLICE_ARG(repo.text));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_manifests/tags"));
 }
 
 struct slice layout_tag_current(struct arena *arena, struct repo_name repo, struct tag tag)
 {
-    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags/%.*s/current/link", SLICE_ARG(repo.text),
-                        SLICE_ARG(tag.text));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_manifests/tags/"), tag.text,
+                        SLICE("/current/link"));
 }
 
 struct slice layout_tag_index(struct arena *arena, struct repo_name repo, struct tag tag, const struct digest *digest)
 {
     struct digest_path d;
     digest_path_init(&d, digest);
-    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags/%.*s/index/%.*s/%.*s/link", SLICE_ARG(repo.text),
-                        SLICE_ARG(tag.text), SLICE_ARG(d.algorithm), SLICE_ARG(d.hex));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_manifests/tags/"), tag.text, SLICE("/index/"),
+                        d.algorithm, SLICE("/"), d.hex, SLICE("/link"));
 }
 
 struct slice layout_tag_history_folder(struct arena *arena, struct repo_name repo, struct tag tag,
                                        enum digest_algorithm algorithm)
 {
     struct slice name = digest_algorithm_name(algorithm);
-    return arena_format(arena, REPOSITORIES "%.*s/_manifests/tags/%.*s/index/%.*s", SLICE_ARG(repo.text),
-                        SLICE_ARG(tag.text), SLICE_ARG(name));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_manifests/tags/"), tag.text, SLICE("/index/"),
+                        name);
 }
 
 struct slice layout_revisions_folder(struct arena *arena, struct repo_name repo, enum digest_algorithm algorithm)
 {
     struct slice name = digest_algorithm_name(algorithm);
-    return arena_format(arena, REPOSITORIES "%.*s/_manifests/revisions/%.*s", SLICE_ARG(repo.text), SLICE_ARG(name));
+    return ARENA_CONCAT(arena, SLICE(REPOSITORIES), repo.text, SLICE("/_manifests/revisions/"), name);
 }
 
 struct slice layout_referrers_folder(struct arena *arena, struct repo_name repo, const struct digest *subject)
 {
     struct digest_path d;
     digest_path_init(&d, subject);
-    return arena_format(arena, REFERRERS "%.*s/_subjects/%.*s-%.*s", SLICE_ARG(repo.text), SLICE_ARG(d.algorithm),
-                        SLICE_ARG(d.hex));
+    return ARENA_CONCAT(arena, SLICE(REFERRERS), repo.text, SLICE("/_subjects/"), d.algorithm, SLICE("-"), d.hex);
 }
 
 struct slice layout_referrer(struct arena *arena, struct repo_name repo, const struct digest *subject,
@@ -143,7 +144,7 @@ struct slice layout_referrer(struct arena *arena, struct repo_name repo, const s
     struct digest_path d;
     digest_path_init(&d, referrer);
     struct slice folder = layout_referrers_folder(arena, repo, subject);
-    return arena_format(arena, "%.*s/%.*s-%.*s", SLICE_ARG(folder), SLICE_ARG(d.algorithm), SLICE_ARG(d.hex));
+    return ARENA_CONCAT(arena, folder, SLICE("/"), d.algorithm, SLICE("-"), d.hex);
 }
 
 struct slice layout_uploads_folder(struct arena *arena)
@@ -154,7 +155,7 @@ struct slice layout_uploads_folder(struct arena *arena)
 
 struct slice layout_upload_folder(struct arena *arena, struct slice uuid)
 {
-    return arena_format(arena, UPLOADS "/%.*s", SLICE_ARG(uuid));
+    return ARENA_CONCAT(arena, SLICE(UPLOADS "/"), uuid);
 }
 
 struct slice layout_upload_state(struct arena *arena, struct slice uuid, uint32_t seq)
@@ -170,22 +171,22 @@ struct slice layout_upload_tail(struct arena *arena, struct slice uuid, uint32_t
 
 struct slice layout_bytes(struct arena *arena, struct slice uuid)
 {
-    return arena_format(arena, BYTES "/%.*s", SLICE_ARG(uuid));
+    return ARENA_CONCAT(arena, SLICE(BYTES "/"), uuid);
 }
 
 struct slice layout_pushes_folder(struct arena *arena, struct repo_name repo)
 {
-    return arena_format(arena, LOCKS "%.*s/_pushes", SLICE_ARG(repo.text));
+    return ARENA_CONCAT(arena, SLICE(LOCKS), repo.text, SLICE("/_pushes"));
 }
 
 struct slice layout_push(struct arena *arena, struct repo_name repo, struct slice uuid)
 {
-    return arena_format(arena, LOCKS "%.*s/_pushes/%.*s", SLICE_ARG(repo.text), SLICE_ARG(uuid));
+    return ARENA_CONCAT(arena, SLICE(LOCKS), repo.text, SLICE("/_pushes/"), uuid);
 }
 
 struct slice layout_deletes_folder(struct arena *arena, struct repo_name repo)
 {
-    return arena_format(arena, LOCKS "%.*s/_deletes", SLICE_ARG(repo.text));
+    return ARENA_CONCAT(arena, SLICE(LOCKS), repo.text, SLICE("/_deletes"));
 }
 
 /* A tag may look like a digest in a path, so the first letter tells. */
@@ -194,12 +195,12 @@ struct slice layout_delete_name(struct arena *arena, struct slice name)
     struct slice algorithm;
     struct slice hex;
     if (slice_split(name, ':', &algorithm, &hex))
-        return arena_format(arena, "d.%.*s-%.*s", SLICE_ARG(algorithm), SLICE_ARG(hex));
-    return arena_format(arena, "t.%.*s", SLICE_ARG(name));
+        return ARENA_CONCAT(arena, SLICE("d."), algorithm, SLICE("-"), hex);
+    return ARENA_CONCAT(arena, SLICE("t."), name);
 }
 
 struct slice layout_delete(struct arena *arena, struct repo_name repo, struct slice name, struct slice uuid)
 {
-    return arena_format(arena, LOCKS "%.*s/_deletes/%.*s.%.*s", SLICE_ARG(repo.text),
-                        SLICE_ARG(layout_delete_name(arena, name)), SLICE_ARG(uuid));
+    return ARENA_CONCAT(arena, SLICE(LOCKS), repo.text, SLICE("/_deletes/"), layout_delete_name(arena, name),
+                        SLICE("."), uuid);
 }

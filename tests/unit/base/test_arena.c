@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -103,6 +104,39 @@ static void format_gives_text_of_any_length(void **state)
     arena_done(&arena);
 }
 
+static void format_gives_the_same_text_whatever_is_left_of_a_chunk(void **state)
+{
+    (void)state;
+    for (int over = -2; over <= 2; ++over) { /* with its NUL it just fits at -1 */
+        struct arena arena;
+        arena_init(&arena);
+        do
+            (void)arena_alloc(&arena, 100);
+        while (arena.left > 500);
+        struct slice before = arena_copy(&arena, SLICE("before"));
+        int n = (int)arena.left + over;
+        struct slice text = arena_format(&arena, "%*d", n, 7);
+        struct slice after = arena_copy(&arena, SLICE("after"));
+        assert_int_equal(text.len, n);
+        assert_int_equal(strtol(text.ptr, NULL, 10), 7);
+        assert_int_equal(text.ptr[text.len], '\0');
+        assert_true(slice_equal(before, SLICE("before")) && slice_equal(after, SLICE("after")));
+        arena_done(&arena);
+    }
+}
+
+static void concat_puts_parts_one_behind_the_other(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena);
+    struct slice text = ARENA_CONCAT(&arena, SLICE("a"), SLICE_EMPTY, SLICE("/"), slice_of("bcd", 2));
+    assert_true(slice_equal(text, SLICE("a/bc")));
+    assert_int_equal(text.ptr[text.len], '\0');
+    assert_int_equal(ARENA_CONCAT(&arena, SLICE_EMPTY).len, 0);
+    arena_done(&arena);
+}
+
 static void arena_can_be_used_again_after_done(void **state)
 {
     (void)state;
@@ -141,6 +175,8 @@ int main(void)
         cmocka_unit_test(large_allocation_first_or_later_leaves_the_small_ones_alone),
         cmocka_unit_test(copies_outlive_what_they_were_made_of),
         cmocka_unit_test(format_gives_text_of_any_length),
+        cmocka_unit_test(format_gives_the_same_text_whatever_is_left_of_a_chunk),
+        cmocka_unit_test(concat_puts_parts_one_behind_the_other),
         cmocka_unit_test(arena_can_be_used_again_after_done),
         cmocka_unit_test(typed_helpers_give_zeroed_objects),
     };

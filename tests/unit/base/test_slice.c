@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -168,6 +169,18 @@ static void broken_hexadecimal_is_invalid_and_leaves_the_bytes(void **state)
     }
 }
 
+static void sixteen_bytes_are_hexadecimal_digits(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 256; ++byte) {
+        const char pair[2] = {'0', (char)byte};
+        uint8_t out = 0x5a;
+        bool is_digit = byte != 0 && strchr("0123456789abcdef", (int)byte) != NULL;
+        assert_int_equal(hex_decode(slice_of(pair, 2), &out, 1), is_digit ? OK : INVALID);
+        assert_int_equal(out, is_digit ? strtoul((char[]){(char)byte, '\0'}, NULL, 16) : 0x5a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +197,7 @@ int main(void)
         cmocka_unit_test(what_is_no_number_leaves_the_value),
         cmocka_unit_test(hexadecimal_survives_both_ways),
         cmocka_unit_test(broken_hexadecimal_is_invalid_and_leaves_the_bytes),
+        cmocka_unit_test(sixteen_bytes_are_hexadecimal_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
