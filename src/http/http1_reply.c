@@ -32,11 +32,12 @@ static char *put(char *at, struct slice s)
 /* A value never ends its line, whatever it was made of. */
 static char *put_value(char *at, struct slice value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        char ch = value.ptr[i];
-        *at++ = ch == '\r' || ch == '\n' || ch == '\0' ? ' ' : ch;
-    }
-    return at;
+    static const char breaks[] = {'\r', '\n', '\0'};
+    char *end = put(at, value);
+    for (size_t i = 0; i < sizeof(breaks); i++)
+        for (char *found = at; (found = memchr(found, breaks[i], (size_t)(end - found))) != NULL; found++)
+            *found = ' ';
+    return end;
 }
 
 static struct slice make_head(struct http1_connection *c, struct http_request *req)
