@@ -85,8 +85,7 @@ struct api_call {
     size_t error_header_count;
 
     /* for the access log */
-    bool has_digest;
-    struct digest digest;
+    struct slice digest_text; /* of what it is about, or empty */
 
     void *state; /* the handler's own, in the flow's arena */
 };

@@ -52,8 +52,6 @@ struct slice api_int_header(const struct api_call *call, struct slice name);
 bool api_int_etag_matches(struct slice list, struct slice etag);
 /* `path` below the registry's address: as it is, or absolute where http.external_url is set. */
 struct slice api_int_location(const struct api_call *call, struct slice path, struct arena *arena);
-/* Notes the digest a request is about, for the access log. */
-void api_int_note_digest(struct api_call *call, const struct digest *digest);
 /* Fails the running program: `why` is a sentence for the user, or empty. */
 enum flow_next api_int_fail(struct flow *f, enum api_subject subject, enum result r, struct slice why) NODISCARD;
 

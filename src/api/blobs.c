@@ -9,7 +9,6 @@
 struct blob_read {
     struct digest digest;
     struct blob_info info;
-    struct slice digest_text;
     struct slice etag;
     enum range_kind range_kind;
     struct byte_range range;
@@ -23,7 +22,7 @@ static void add_blob_headers(const struct api_call *call, struct api_int_headers
     const struct blob_read *op = call->state;
     api_int_headers_init(headers, call);
     api_int_headers_add(headers, SLICE("content-type"), SLICE("application/octet-stream"));
-    api_int_headers_add(headers, SLICE("docker-content-digest"), op->digest_text);
+    api_int_headers_add(headers, SLICE("docker-content-digest"), call->digest_text);
     api_int_headers_add(headers, SLICE("etag"), op->etag);
     api_int_headers_add(headers, SLICE("accept-ranges"), SLICE("bytes"));
     api_int_headers_add(headers, SLICE("cache-control"), SLICE("max-age=31536000, immutable"));
@@ -87,7 +86,7 @@ static enum flow_next redirect(struct flow *f)
     struct api_int_headers headers;
     api_int_headers_init(&headers, call);
     api_int_headers_add(&headers, SLICE("location"), url.text);
-    api_int_headers_add(&headers, SLICE("docker-content-digest"), op->digest_text);
+    api_int_headers_add(&headers, SLICE("docker-content-digest"), call->digest_text);
     api_int_headers_add(&headers, SLICE("cache-control"),
                         arena_format(flow_arena(f), "private, max-age=%u", (unsigned)url.same_for_s));
     return flow_await(f, http_reply_bytes(call->req, 307, headers.items, headers.count, SLICE_EMPTY, flow_done(f)));
@@ -103,9 +102,8 @@ static enum flow_next parse_blob(struct flow *f)
     enum result r = digest_parse(call->reference_text, &op->digest);
     if (r != OK)
         return api_int_fail(f, API_SUBJECT_DIGEST, r, SLICE_EMPTY);
-    api_int_note_digest(call, &op->digest);
-    op->etag = arena_format(flow_arena(f), "\"%.*s\"", SLICE_ARG(call->reference_text));
-    op->digest_text = slice_of(op->etag.ptr + 1, op->etag.len - 2);
+    call->digest_text = call->reference_text;
+    op->etag = ARENA_CONCAT(flow_arena(f), SLICE("\""), call->digest_text, SLICE("\""));
     call->subject = API_SUBJECT_BLOB;
     return FLOW_NEXT;
 }
@@ -177,7 +175,7 @@ static enum flow_next parse_delete(struct flow *f)
     enum result r = digest_parse(call->reference_text, &op->digest);
     if (r != OK)
         return api_int_fail(f, API_SUBJECT_DIGEST, r, SLICE_EMPTY);
-    api_int_note_digest(call, &op->digest);
+    call->digest_text = call->reference_text;
     call->subject = API_SUBJECT_BLOB;
     return FLOW_NEXT;
 }

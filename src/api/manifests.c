@@ -40,18 +40,15 @@ static enum flow_next reply_manifest(struct flow *f)
 {
     struct api_call *call = flow_owner(f);
     const struct manifest_read *op = call->state;
-    api_int_note_digest(call, &op->view.digest);
-    char etag[DIGEST_TEXT_MAX + 2];
-    size_t n = digest_format(&op->view.digest, etag + 1);
-    etag[0] = '"';
-    etag[n + 1] = '"';
+    call->digest_text = digest_text(&op->view.digest, flow_arena(f));
+    struct slice etag = ARENA_CONCAT(flow_arena(f), SLICE("\""), call->digest_text, SLICE("\""));
     struct api_int_headers headers;
     api_int_headers_init(&headers, call);
     api_int_headers_add(&headers, SLICE("content-type"), op->view.media_type);
-    api_int_headers_add(&headers, SLICE("docker-content-digest"), slice_of(etag + 1, n));
-    api_int_headers_add(&headers, SLICE("etag"), slice_of(etag, n + 2));
+    api_int_headers_add(&headers, SLICE("docker-content-digest"), call->digest_text);
+    api_int_headers_add(&headers, SLICE("etag"), etag);
     struct slice if_none_match = api_int_header(call, SLICE("if-none-match"));
-    if (if_none_match.ptr != NULL && api_int_etag_matches(if_none_match, slice_of(etag, n + 2)))
+    if (if_none_match.ptr != NULL && api_int_etag_matches(if_none_match, etag))
         return flow_await(f, http_reply_bytes(call->req, 304, headers.items, headers.count, SLICE_EMPTY, flow_done(f)));
     return flow_await(f, api_int_reply(call, 200, &headers, op->view.bytes, flow_done(f)));
 }
@@ -182,13 +179,12 @@ static enum flow_next reply_put(struct flow *f)
     struct api_call *call = flow_owner(f);
     const struct manifest_write *op = call->state;
     struct arena *arena = flow_arena(f);
-    api_int_note_digest(call, &op->put.digest);
-    struct slice text = digest_text(&op->put.digest, arena);
-    struct slice path = arena_format(arena, "/v2/%.*s/manifests/%.*s", SLICE_ARG(call->repo.text), SLICE_ARG(text));
+    call->digest_text = digest_text(&op->put.digest, arena);
+    struct slice path = ARENA_CONCAT(arena, SLICE("/v2/"), call->repo.text, SLICE("/manifests/"), call->digest_text);
     struct api_int_headers headers;
     api_int_headers_init(&headers, call);
     api_int_headers_add(&headers, SLICE("location"), api_int_location(call, path, arena));
-    api_int_headers_add(&headers, SLICE("docker-content-digest"), text);
+    api_int_headers_add(&headers, SLICE("docker-content-digest"), call->digest_text);
     if (op->put.has_subject)
         api_int_headers_add(&headers, SLICE("oci-subject"), digest_text(&op->put.subject, arena));
     struct slice tags = SLICE_EMPTY;
@@ -262,7 +258,7 @@ static enum flow_next parse_delete(struct flow *f)
         return is_digest ? api_int_fail(f, API_SUBJECT_DIGEST, r, SLICE_EMPTY) : flow_fail(f, NOT_FOUND);
     }
     if (op->reference.is_digest)
-        api_int_note_digest(call, &op->reference.digest);
+        call->digest_text = call->reference_text;
     return FLOW_NEXT;
 }
 

@@ -25,7 +25,7 @@ static enum flow_next parse_request(struct flow *f)
     enum result r = digest_parse(call->reference_text, &op->subject);
     if (r != OK)
         return api_int_fail(f, API_SUBJECT_DIGEST, r, SLICE_EMPTY);
-    api_int_note_digest(call, &op->subject);
+    call->digest_text = call->reference_text;
     if (!http_request_query_value(call->req, SLICE("artifactType"), 0, &op->artifact_type))
         op->artifact_type = SLICE_EMPTY;
     if (op->artifact_type.len == 0)

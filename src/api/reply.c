@@ -68,12 +68,6 @@ struct slice api_int_location(const struct api_call *call, struct slice path, st
     return arena_format(arena, "%.*s%.*s", SLICE_ARG(base), SLICE_ARG(path));
 }
 
-void api_int_note_digest(struct api_call *call, const struct digest *digest)
-{
-    call->digest = *digest;
-    call->has_digest = true;
-}
-
 enum flow_next api_int_fail(struct flow *f, enum api_subject subject, enum result r, struct slice why)
 {
     struct api_call *call = flow_owner(f);

@@ -158,7 +158,7 @@ static enum flow_next parse_digest(struct flow *f)
     enum result r = digest_parse(text, &op->digest);
     if (r != OK)
         return api_int_fail(f, API_SUBJECT_DIGEST, r, SLICE_EMPTY);
-    api_int_note_digest(call, &op->digest);
+    call->digest_text = text;
     return FLOW_NEXT;
 }
 

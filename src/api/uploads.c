@@ -109,7 +109,7 @@ static enum flow_next start_with_digest(struct flow *f, struct slice text, const
     if (r != OK)
         return api_int_fail(f, API_SUBJECT_DIGEST, r, SLICE_EMPTY);
     op->algorithm = op->digest.algorithm;
-    api_int_note_digest(call, &op->digest);
+    call->digest_text = text;
     return flow_call(f, program, call);
 }
 

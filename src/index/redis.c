@@ -314,10 +314,11 @@ static bool parse_tag(struct tag_call *op, const struct redis_reply *reply)
         return false;
     op->ret_tag->result = OK;
     op->missed = op->ret_revision;
-    op->revision = (struct index_key){INDEX_REVISION, op->key.repo,
-                                      slice_of(op->digest, digest_format(&op->ret_tag->value.digest, op->digest))};
-    if (!redis_reply_text(redis_reply_at(reply, 1), &text))
+    if (!redis_reply_text(redis_reply_at(reply, 1), &text)) {
+        op->revision = (struct index_key){INDEX_REVISION, op->key.repo,
+                                          slice_of(op->digest, digest_format(&op->ret_tag->value.digest, op->digest))};
         return true;
+    }
     if (!parse_value(text, &op->ret_revision->value))
         return false;
     op->ret_revision->result = OK;

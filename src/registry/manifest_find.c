@@ -46,7 +46,7 @@ static void ask_of_tag(struct manifest_find_op *op, const struct flow *f)
         &op->ask, index_read_tag(op->registry->index, op->tag.key, &op->found_tag, &op->found_revision, done));
 }
 
-/* Whether the index knows both. */
+/* Whether the index knows both: then nobody asks for the revision again, and it needs no key. */
 static bool take_answer(struct manifest_find_op *op)
 {
     if (op->ask.result != OK)
@@ -54,7 +54,9 @@ static bool take_answer(struct manifest_find_op *op)
     registry_int_lookup_take(&op->tag, &op->found_tag);
     if (op->found_tag.result != OK)
         return false;
-    begin_revision(op);
+    if (op->found_revision.result != OK)
+        begin_revision(op);
+    op->has_asked_revision = true;
     registry_int_lookup_take(&op->revision, &op->found_revision);
     return op->found_revision.result == OK;
 }

@@ -121,13 +121,11 @@ static struct slice client_id(const struct http_request *req)
 static void log_access(const struct exchange *x, int status, uint64_t duration_us)
 {
     const struct api_call *call = &x->call;
-    char digest[DIGEST_TEXT_MAX];
-    size_t digest_len = call->has_digest ? digest_format(&call->digest, digest) : 0;
     log_event(
         x->sl->server->log, LOG_LEVEL_INFO, "http.request", FIELD_CSTR("request_id", call->request_id),
         FIELD_STR("method", http_request_method(call->req)), FIELD_STR("path", http_request_path(call->req)),
         FIELD_NUM("status", status), FIELD_STR("user", call->identity.name), FIELD_STR("repository", call->repo.text),
-        FIELD_STR("digest", slice_of(digest, digest_len)), FIELD_NUM("bytes_in", http_request_body_bytes(call->req)),
+        FIELD_STR("digest", call->digest_text), FIELD_NUM("bytes_in", http_request_body_bytes(call->req)),
         FIELD_NUM("bytes_out", http_request_reply_bytes(call->req)), FIELD_NUM("duration_us", duration_us),
         FIELD_STR("peer", http_request_peer(call->req)),
         FIELD_STR("user_agent", http_request_header(call->req, SLICE("user-agent"))),
