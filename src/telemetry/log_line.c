@@ -170,15 +170,25 @@ static bool needs_quotes(struct slice text)
     return false;
 }
 
+/* `,"name":` or ` name=`. */
+static void put_name(struct line *l, bool is_json, struct slice name)
+{
+    if (is_json) {
+        put(l, name.ptr, name.len);
+        return;
+    }
+    put(l, " ", 1);
+    put(l, name.ptr + 2, name.len - 4);
+    put(l, "=", 1);
+}
+
 static void put_field(struct line *l, enum config_log_format format, const struct log_field *field)
 {
     if (field->kind == FIELD_KIND_TEXT && field->text.len == 0)
         return;
     char *before = l->next;
     bool is_json = format == LOG_FORMAT_JSON;
-    put_cstr(l, is_json ? ",\"" : " ");
-    put_cstr(l, field->name);
-    put_cstr(l, is_json ? "\":" : "=");
+    put_name(l, is_json, field->name);
     struct slice text = field->text;
     if (text.len > LOG_TEXT_BYTES_MAX)
         text.len = LOG_TEXT_BYTES_MAX;
