@@ -94,7 +94,8 @@ struct redis_link {
     char hashes[REDIS_SCRIPTS_MAX][41]; /* of the scripts, as the server named them */
     struct redis_command *first;        /* sent, not answered */
     struct redis_command **last;
-    uint64_t answered_ms; /* the last that was */
+    struct strbuf command_text; /* of the one that is being sent */
+    uint64_t answered_ms;       /* the last that was */
     uint64_t mark;
 };
 

@@ -21,6 +21,8 @@
 #define TELL_EVERY_MS 1000u                  /* of what the server refuses */
 #define WAIT_MAX_MS (4u * REDIS_DEADLINE_MS) /* of one command, behind others that are being answered */
 #define VERSION_MIN 5u                       /* whose scripts may ask for the time */
+#define COMMAND_BYTES_MAX (64u * 1024u * 1024u)
+#define COMMAND_BYTES_KEPT (16u * 1024u)
 
 static struct redis_link *link_of_timer(struct timer *timer)
 {
@@ -152,18 +154,41 @@ static void on_answer(redisAsyncContext *ac, void *data, void *private)
     command->answered(command, is_refused ? NULL : data);
 }
 
+static void append_counted(struct strbuf *text, char kind, size_t count)
+{
+    strbuf_append_char(text, kind);
+    strbuf_append_u64(text, count);
+    strbuf_append(text, SLICE("\r\n"));
+}
+
+/* In Redis' protocol: redisAsyncCommandArgv would allocate and measure for each word. */
+static enum result format_command(struct strbuf *text, const struct slice *arguments, size_t count)
+{
+    strbuf_clear(text);
+    append_counted(text, '*', count);
+    for (size_t i = 0; i < count; i++) {
+        append_counted(text, '$', arguments[i].len);
+        strbuf_append(text, arguments[i]);
+        strbuf_append(text, SLICE("\r\n"));
+    }
+    return strbuf_result(text);
+}
+
+static bool hand_over(struct redis_link *link, struct redis_command *command, const struct slice *arguments,
+                      size_t count)
+{
+    struct strbuf *text = &link->command_text;
+    bool is_taken = format_command(text, arguments, count) == OK &&
+                    redisAsyncFormattedCommand(link->ac, on_answer, command, text->ptr, text->len) == REDIS_OK;
+    if (text->capacity > COMMAND_BYTES_KEPT)
+        strbuf_done(text);
+    return is_taken;
+}
+
 bool redis_link_send(struct redis_link *link, struct redis_command *command, const struct slice *arguments,
                      size_t count)
 {
-    const char *texts[REDIS_ARGUMENTS_MAX];
-    size_t lengths[REDIS_ARGUMENTS_MAX];
-    if (link->state != REDIS_READY || count > REDIS_ARGUMENTS_MAX)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        texts[i] = arguments[i].ptr == NULL ? "" : arguments[i].ptr;
-        lengths[i] = arguments[i].len;
-    }
-    if (redisAsyncCommandArgv(link->ac, on_answer, command, (int)count, texts, lengths) != REDIS_OK)
+    if (link->state != REDIS_READY || !hand_over(link, command, arguments, count))
         return false;
     command->link = link;
     command->next = NULL;
@@ -295,6 +320,7 @@ struct redis_link *redis_link_new(struct redis_hub *hub, enum redis_role role)
     link->loop = hub->loop;
     link->role = role;
     link->last = &link->first;
+    strbuf_init(&link->command_text, COMMAND_BYTES_MAX);
     return link;
 }
 
@@ -307,5 +333,6 @@ void redis_link_free(struct redis_link *link)
     redis_link_disconnect(link);
     if (link->lookup != NULL)
         link->lookup->link = NULL; /* its job frees it, before the pool ends */
+    strbuf_done(&link->command_text);
     free(link);
 }
