@@ -43,11 +43,14 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def find_tools(arguments):
-    bench = os.path.join(ROOT, "build", "bench", "bench")
-    names = ("bare_h2o", "blob_load", "open_loop", "idle_connections", "start_time", "tag_rates", "relay")
+TOOLS = ("bare_h2o", "blob_load", "open_loop", "idle_connections", "start_time", "tag_rates", "relay")
+
+
+def find_tools(arguments, names=TOOLS):
+    build = os.path.join(ROOT, "build", "bench")
     tools = SimpleNamespace(minato=arguments.minato, docker_registry=shutil.which("docker-registry"),
-                            **{name: os.path.join(bench, name) for name in names})
+                            minato_bench=os.path.join(build, "minato-bench"),
+                            **{name: os.path.join(build, "bench", name) for name in names})
     for path in vars(tools).values():
         if not path or not os.access(path, os.X_OK):
             raise BenchError(f"not built or not installed: {path}")
@@ -66,19 +69,24 @@ def package_version(name):
 
 
 def describe_run(tools, disk):
+    return [f"date {datetime.date.today()}, {minato_version(tools)}, docker-registry {package_version('docker-registry')}, "
+            f"libh2o {package_version('libh2o-evloop-dev')}, wrk {package_version('wrk')}",
+            describe_machine(disk)]
+
+
+def minato_version(tools):
+    return subprocess.run([tools.minato, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def describe_machine(disk):
     memory_gb = int(first_match("/proc/meminfo", r"MemTotal:\s+(\d+)")) / 1e6
     os.makedirs(disk, exist_ok=True)
     filesystem = subprocess.run(["stat", "-f", "-c", "%T", disk], capture_output=True, text=True, check=True)
-    version = subprocess.run([tools.minato, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     linux = ".".join(platform.release().split(".")[:2])
     system = first_match("/etc/os-release", r'^PRETTY_NAME="(.*)"')
     processor = first_match("/proc/cpuinfo", r"model name\s*:\s*(.*)")
-    return [
-        f"date {datetime.date.today()}, {version}, docker-registry {package_version('docker-registry')}, "
-        f"libh2o {package_version('libh2o-evloop-dev')}, wrk {package_version('wrk')}",
-        f"{os.cpu_count()} cores of {processor}, {memory_gb:.0f} GB, Linux {linux}, {system}, "
-        f"disk {filesystem.stdout.strip()}; server on core 0, load on core 1",
-    ]
+    return (f"{os.cpu_count()} cores of {processor}, {memory_gb:.0f} GB, Linux {linux}, {system}, "
+            f"disk {filesystem.stdout.strip()}; server on core 0, load on core 1")
 
 
 def write_outputs(arguments, results, about):
@@ -93,10 +101,8 @@ def write_outputs(arguments, results, about):
             tables = [format_markdown(table) for table in (checks, rows, *results.tables_made)]
             file.write("\n\n".join(["  \n".join(about), *tables]) + "\n")
     if arguments.json:
-        series = [{"measure": m, "quantity": q, "server": s, **entry}
-                  for (m, q, s), entry in results.series.items()]
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"about": about, "series": series, "checks": results.checks}, file, indent=1)
+            json.dump({"about": about, "series": results.as_list(), "checks": results.checks}, file, indent=1)
 
 
 def say(text):

@@ -42,9 +42,11 @@ class Bench:
 
     def sample(self, take):
         """Calls take(), which returns (measure, server, quantity, unit, value) tuples, and keeps them. It is called again
-        when others used the machine meanwhile: what is thrown away does not depend on what was measured."""
+        when others used the machine meanwhile: what is thrown away does not depend on what was measured. With one attempt
+        (--quick) the machine may be as it is."""
         for attempt in range(1, self.options.attempts + 1):
-            self.wait_for_quiet()
+            if self.options.attempts > 1:
+                self.wait_for_quiet()
             neighbours = Neighbours(self.stage)
             values = take()
             share = neighbours.share()

@@ -81,8 +81,8 @@ class Stage:
                 process.wait()
         self.processes.remove(process)
 
-    def run(self, command, timeout=300):
-        """Runs a load client to its end and returns its standard output."""
+    def run(self, command, timeout=300, codes=(0,)):
+        """Runs a load client to its end, which is one of `codes`, and returns its standard output."""
         process = self.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             out, err = process.communicate(timeout=timeout)
@@ -90,7 +90,7 @@ class Stage:
             raise BenchError(f"{command[0]}: no end after {timeout} s") from late
         finally:
             self.end(process)
-        if process.returncode != 0:
+        if process.returncode not in codes:
             raise BenchError(f"{' '.join(map(str, command))}: exit {process.returncode}\n{err}")
         return out
 

@@ -9,7 +9,7 @@ from collections import Counter
 from statistics import median
 
 from image import ACCEPT, INDEX_TYPE, Client, digest_of, pull_image, push_image
-from measures import list_cold, list_warm, request_rate, run_wrk, timed_upload
+from measures import MANIFEST_PATH, list_cold, list_warm, request_rate, run_wrk, timed_upload
 from processes import SERVER_CORE, BenchError
 from protocols import uploads_at_once, write_random
 from servers import BareH2o
@@ -166,21 +166,21 @@ def rate_on_store(bench, measure, path_of, status, target):
     results.check(f"{measure}: requests to S3", [requests], "==", 0)
 
 
+def path_of_layer(server):
+    client = Client(server.port)
+    manifest = json.loads(client.request("GET", MANIFEST_PATH, (200,), headers={"Accept": ACCEPT}).text)
+    client.close()
+    return f"/v2/bench/image/blobs/{manifest['layers'][0]['digest']}"
+
+
 def redirect_rate(bench):
     """A blob's GET, answered with 307: one round trip to Redis, none to the store."""
-    def path_of(server):
-        client = Client(server.port)
-        manifest = json.loads(client.request("GET", "/v2/bench/image/manifests/latest", (200,),
-                                             headers={"Accept": ACCEPT}).text)
-        client.close()
-        return f"/v2/bench/image/blobs/{manifest['layers'][0]['digest']}"
-
-    rate_on_store(bench, REDIRECT, path_of, 307, 0.5)
+    rate_on_store(bench, REDIRECT, path_of_layer, 307, 0.5)
 
 
 def manifest_rate(bench):
     """A manifest's GET by its tag: one round trip to Redis, none to the store."""
-    rate_on_store(bench, MANIFEST, lambda server: "/v2/bench/image/manifests/latest", 200, 0.35)
+    rate_on_store(bench, MANIFEST, lambda server: MANIFEST_PATH, 200, 0.35)
 
 
 # ---- many tags ----

@@ -135,6 +135,7 @@ class DockerRegistry(Server):
     """Debian's default configuration (in-memory blob descriptors, health check), one access log line a request."""
 
     name = "docker-registry"
+    tool = "docker_registry"
     health = """health:
   storagedriver:
     enabled: true
@@ -164,7 +165,7 @@ http:
             text += f"auth:\n  htpasswd:\n    realm: bench\n    path: {self.htpasswd}\n"
         with open(config, "w", encoding="ascii") as file:
             file.write(text)
-        return [self.tools.docker_registry, "serve", config]
+        return [getattr(self.tools, self.tool), "serve", config]
 
     def environment(self):
         return clean_environment(GOMAXPROCS="1")

@@ -79,8 +79,8 @@ class Store:
 class OnStore(Server):
     keeps_blobs = False
 
-    def __init__(self, stage, tools, store):
-        super().__init__(stage, tools)
+    def __init__(self, stage, tools, store, users=False):
+        super().__init__(stage, tools, users=users)
         self.store = store
 
 
@@ -88,7 +88,8 @@ class StoreMinato(OnStore, Minato):
     """Readers are sent to the store, as by default."""
 
     def configuration(self):
-        config = {"http": {"loops": 1}, "auth": {"anonymous": "push"}, "redirect": {"enabled": True}}
+        auth = {"htpasswd": {"file": self.htpasswd}} if self.htpasswd else {"anonymous": "push"}
+        config = {"http": {"loops": 1}, "auth": auth, "redirect": {"enabled": True}}
         return self.store.redis.apply(self.store.ceph.apply(config, "bench"))
 
     def prefix(self):
