@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of others that are written in Go: the OCI conformance program, and clients that Debian does not carry.
+"""Programs of others that are written in Go: the OCI conformance program, and clients and registries that Debian does not
+carry.
 
 Each is pinned, built once by `go install` into ${XDG_CACHE_HOME:-~/.cache}/minato-tests, and never in the tree. Without
 a Go that can build it, a program is missing() with the reason, and what needs it counts as skipped.
@@ -24,7 +25,10 @@ TOOLS = {
     "regctl": ("github.com/regclient/regclient/cmd/regctl", "v0.11.7", (1, 26)),
     "helm": ("helm.sh/helm/v3/cmd/helm", "v3.22.0", (1, 26)),
     "cosign": ("github.com/sigstore/cosign/v3/cmd/cosign", "v3.1.3", (1, 26)),
+    "distribution": ("github.com/distribution/distribution/v3/cmd/registry", "v3.1.2", (1, 26)),
+    "zot": ("zotregistry.dev/zot/v2/cmd/zot", "v2.1.17", (1, 26)),
 }
+TAGS = {"zot": ("-tags", "containers_image_openpgp")}  # its core alone, as its own minimal build
 
 
 def path(name):
@@ -64,8 +68,8 @@ def build(name):
     package, version, _ = TOOLS[name]
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="building-") as folder:
-        subprocess.run([go()[0], "install", "-p", "2", f"{package}@{version}"], check=True, capture_output=True, text=True,
-                       cwd=folder, env=_environment(GOBIN=folder, CGO_ENABLED="0"))
+        subprocess.run([go()[0], "install", "-p", "2", *TAGS.get(name, ()), f"{package}@{version}"], check=True,
+                       capture_output=True, text=True, cwd=folder, env=_environment(GOBIN=folder, CGO_ENABLED="0"))
         os.replace(Path(folder) / Path(package).name, target)
     return target
 
