@@ -20,7 +20,7 @@ cluster_packages=(
 # in Go, which tests/support/go_tools.py builds where a newer one is at hand.
 test_packages=(
     libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy binutils strace valgrind libfaketime
-    spin python3-pytest python3-h2 nghttp2-client apache2-utils openssl ca-certificates
+    spin python3-pytest python3-h2 nghttp2-client apache2-utils wrk openssl ca-certificates
     docker.io containerd runc crun iptables podman skopeo buildah docker-registry
 )
 

@@ -10,7 +10,7 @@ usage() {
 Usage: tests/run.sh [OPTION]...
 
   --all            the long tiers too: minutes of fuzzing a target, 200 crash rounds, 1 GB layers, clang-tidy, clients in Go,
-                   ten minutes of mixed load
+                   ten minutes of mixed load, a small run of bench/compare
   --only PATTERN   only phases and tests whose name contains PATTERN (a regular expression of bash)
   --list           print the names of the phases
   --help           this text
@@ -308,7 +308,7 @@ phase_crash() {
     run_pytest crash "$root/build/release/minato" tests/fault
 }
 
-# What measures has to be right too.
+# What bench/ says of itself; with --all phase_soak has it measure.
 phase_bench() {
     run_pytest bench "$root/build/asan/minato" tests/bench
 }

@@ -37,11 +37,8 @@ class Results:
     def check_ratio(self, text, measure, quantity, servers, relation, target, measures=None):
         """Ratio of two servers, round by round, so that drift of the machine cancels out."""
         over, under = measures or (measure, measure)
-        self.check(text, self.ratios(quantity, (over, servers[0]), (under, servers[1])), relation, target)
-
-    def ratios(self, quantity, over, under):
-        """`over` and `under` are (measure, server)."""
-        return [a / b for a, b in zip(self.samples(*over, quantity), self.samples(*under, quantity))]
+        pairs = zip(self.samples(over, servers[0], quantity), self.samples(under, servers[1], quantity))
+        self.check(text, [a / b for a, b in pairs], relation, target)
 
     def as_list(self):
         return [{"measure": m, "quantity": q, "server": s, **entry} for (m, q, s), entry in self.series.items()]
