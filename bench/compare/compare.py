@@ -195,12 +195,16 @@ def run(arguments):
         servers = add_peers(bench, chosen(arguments.only, (*IN_FOLDER, LIMITS)))
         about = describe(tools, options)
         os.sched_setaffinity(0, {LOAD_CORE})
-        for _ in bench.rounds("comparison"):
-            one_round(bench, stores, scenarios, servers)
+        try:
+            for _ in bench.rounds("comparison"):
+                one_round(bench, stores, scenarios, servers)
+        except KeyboardInterrupt:
+            say("interrupted; the tables have what was measured until then")
+            about.append("interrupted")
         about.append(f"samples taken while others used more than a tenth of a core: {bench.results.disturbed} of "
                      f"{bench.results.taken}")
         write_outputs(arguments, bench, about, stores)
-    return 1 if bench.has_failed() else 0
+    return 130 if "interrupted" in about else 1 if bench.has_failed() else 0
 
 
 def main():
