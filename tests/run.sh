@@ -286,6 +286,11 @@ phase_outages() {
 }
 outages=(tests/s3/{credentials,faults,faults_under_load,redis_servers}.py)
 
+# The load generator, against a server.
+phase_bench() {
+    run_pytest bench "$root/build/asan/minato" tests/bench
+}
+
 # Each conformance test is a line of the tally. Bytes come through the server also on S3: the program wants a header of
 # ours on the last answer, which would be the store's.
 phase_conformance() {
@@ -365,12 +370,12 @@ lane_one() {
     [[ -z $asan_built ]] || ! wanted api || phase_api
     [[ -z $asan_built ]] || ! wanted adoption || phase_adoption
     [[ -z $asan_built ]] || ! wanted conformance || phase_conformance
-    [[ -z $asan_built ]] || ! wanted bench || phase_bench
 }
 lane_three() {
     [[ -z $asan_built ]] || ! wanted s3 || phase_s3
 }
 lane_four() {
+    [[ -z $asan_built ]] || ! wanted bench || phase_bench
     [[ -z $asan_built ]] || ! wanted outages || phase_outages
 }
 lane_two() {

@@ -5,6 +5,7 @@
 #include "histogram.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #define STEP_BITS 7U /* HISTOGRAM_STEPS is 1 << STEP_BITS */
 
@@ -44,8 +45,9 @@ uint64_t histogram_percentile(const struct histogram *histogram, double fraction
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS && histogram->count > 0; i++) {
         seen += histogram->buckets[i];
         if (seen >= rank && seen > 0) {
+            bool is_last = i == HISTOGRAM_BUCKETS - 1; /* holds all that is beyond the range, too */
             uint64_t top = top_of(i);
-            return top < histogram->max_us ? top : histogram->max_us;
+            return !is_last && top < histogram->max_us ? top : histogram->max_us;
         }
     }
     return histogram->max_us;

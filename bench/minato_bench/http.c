@@ -110,18 +110,26 @@ static size_t on_header(char *line, size_t unit, size_t count, void *data)
 
 /* ---- one leg ---- */
 
+/* HTTP/2 without TLS: libcurl 7.88 cannot go on with a connection that was made by prior knowledge unless it is asked
+ * for HTTP/2 by another name. So a client makes one of its own, and then does. */
+static void set_clear_http2(struct exchange *exchange)
+{
+    long version = exchange->has_http2 ? (long)CURL_HTTP_VERSION_2_0 : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    curl_easy_setopt(exchange->easy, CURLOPT_HTTP_VERSION, version);
+    curl_easy_setopt(exchange->easy, CURLOPT_FRESH_CONNECT, exchange->has_http2 ? 0L : 1L);
+}
+
+/* Stores and token servers speak what they like. */
 static void set_protocol(struct exchange *exchange)
 {
-    enum protocol protocol = exchange->transport->options->protocol;
+    enum protocol protocol = exchange->leg == LEG_REQUEST ? exchange->transport->options->protocol : PROTOCOL_ANY;
     bool is_secure = strncmp(exchange->request.url, "https:", 6) == 0;
-    long version = (long)CURL_HTTP_VERSION_2TLS;
-    /* Stores and token servers speak what they like. */
-    if (exchange->leg == LEG_REQUEST && protocol == PROTOCOL_HTTP2 && !is_secure) {
-        version = (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
-    } else if (exchange->leg == LEG_REQUEST && protocol == PROTOCOL_HTTP1) {
-        version = (long)CURL_HTTP_VERSION_1_1;
+    if (protocol == PROTOCOL_HTTP2 && !is_secure) {
+        set_clear_http2(exchange);
+    } else {
+        curl_easy_setopt(exchange->easy, CURLOPT_HTTP_VERSION,
+                         protocol == PROTOCOL_HTTP1 ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
     }
-    curl_easy_setopt(exchange->easy, CURLOPT_HTTP_VERSION, version);
 }
 
 static void set_common(struct exchange *exchange, const char *url)
@@ -324,6 +332,11 @@ static void take_answer(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
     curl_off_t length = -1;
+    long version = 0;
+    curl_easy_getinfo(exchange->easy, CURLINFO_HTTP_VERSION, &version);
+    if (exchange->leg == LEG_REQUEST) {
+        exchange->has_http2 = version == (long)CURL_HTTP_VERSION_2_0;
+    }
     curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     response->content_length = length;
     if (response->location[0] != '\0') {
@@ -345,7 +358,7 @@ static void token_ended(struct exchange *exchange, enum failure failure)
                                                     response->body_length, exchange->leg_begun_ns)) {
         failure = FAILURE_WRONG_ANSWER;
     }
-    if (exchange->intended_ns >= transport->stats->begun_ns) {
+    if (exchange->is_measured) {
         stats_add_request(transport->stats, OP_TOKEN, now_ns() - exchange->leg_begun_ns, response->received, 0,
                           failure);
     }
@@ -420,9 +433,10 @@ void exchange_reset(struct exchange *exchange)
     request->keeps_body = false;
 }
 
-void exchange_start(struct exchange *exchange, uint64_t intended_ns)
+void exchange_start(struct exchange *exchange, uint64_t intended_ns, bool is_measured)
 {
     exchange->intended_ns = intended_ns;
+    exchange->is_measured = is_measured;
     exchange->is_busy = true;
     exchange->was_challenged = false;
     exchange->redirects = 0;

@@ -55,6 +55,7 @@ struct exchange {
     struct request request;
     struct response response;
     uint64_t intended_ns; /* when the request was due */
+    bool is_measured;     /* whether tokens count */
     void (*done)(struct exchange *exchange);
     /* The rest is http.c's. */
     struct transport *transport;
@@ -63,6 +64,7 @@ struct exchange {
     EVP_MD_CTX *digest;
     enum leg leg;
     bool is_busy;
+    bool has_http2; /* the last request was answered over it */
     bool was_challenged;
     unsigned redirects;
     uint64_t leg_begun_ns;
@@ -82,7 +84,7 @@ void exchange_init(struct exchange *exchange, struct transport *transport, void 
 void exchange_free(struct exchange *exchange);
 /* Empties `request` for the next. */
 void exchange_reset(struct exchange *exchange);
-void exchange_start(struct exchange *exchange, uint64_t intended_ns);
+void exchange_start(struct exchange *exchange, uint64_t intended_ns, bool is_measured);
 /* `done` is not called. */
 void exchange_cancel(struct exchange *exchange);
 

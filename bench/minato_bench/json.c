@@ -88,7 +88,7 @@ static json_t *all_errors(const struct stats *stats)
     return errors_of(errors);
 }
 
-bool output_json(FILE *out, const struct options *options, const struct stats *stats)
+bool output_json(const struct stats *stats, const struct options *options, FILE *out)
 {
     json_t *results = json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:f, s:o, s:o, s:o, s:o}", "program", "minato-bench", "version", MINATO_VERSION,

@@ -19,6 +19,7 @@ struct schedule {
     bool (*next_job)(struct bench *bench, struct client *client, uint64_t number);
     uint64_t begun_ns;
     uint64_t end_ns;      /* no job begins later */
+    uint64_t measure_ns;  /* jobs that are due before do not count */
     uint64_t interval_ns; /* 0: closed loop */
     uint64_t jobs_max;
     uint64_t jobs; /* begun */
@@ -28,6 +29,19 @@ struct schedule {
 };
 
 /* ---- a job ---- */
+
+/* The client is free for another. */
+static void release(struct client *client)
+{
+    struct job *job = &client->job;
+    if (job->owns_image) {
+        image_free(job->image);
+    }
+    job->image = NULL;
+    job->owns_image = false;
+    client->is_busy = false;
+    client->bench->busy_count--;
+}
 
 static void end_job(struct client *client, enum failure failure)
 {
@@ -39,13 +53,7 @@ static void end_job(struct client *client, enum failure failure)
     if (failure == FAILURE_NONE) {
         scenario_job_ended(bench, client);
     }
-    if (job->owns_image) {
-        image_free(job->image);
-    }
-    job->image = NULL;
-    job->owns_image = false;
-    client->is_busy = false;
-    bench->busy_count--;
+    release(client);
 }
 
 /* Asks the next thing, or the job is done. */
@@ -55,7 +63,7 @@ static void advance(struct client *client, uint64_t intended_ns)
     while (job->phases[job->phase] != NULL) {
         exchange_reset(&client->exchange);
         if (job->phases[job->phase]->ask(client)) {
-            exchange_start(&client->exchange, intended_ns);
+            exchange_start(&client->exchange, intended_ns, job->is_measured);
             return;
         }
         job->phase++;
@@ -107,7 +115,7 @@ static bool begin_job(struct bench *bench, struct client *client, struct schedul
     job->upload_step = UPLOAD_FIND;
     job->bytes_in = 0;
     job->bytes_out = 0;
-    job->is_measured = intended_ns >= bench->stats->begun_ns;
+    job->is_measured = intended_ns >= schedule->measure_ns;
     client->is_busy = true;
     bench->busy_count++;
     advance(client, intended_ns);
@@ -157,30 +165,41 @@ static uint64_t earliest(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Until all that is due has been done; a measured warm-up is forgotten when `measure_ns` comes. */
-static void run_schedule(struct bench *bench, struct schedule *schedule, uint64_t measure_ns)
+/* Until all that is due has been done. The seconds of the warm-up are forgotten when it is over. */
+static void run_schedule(struct bench *bench, struct schedule *schedule)
 {
     uint64_t now = now_ns();
-    bool is_waiting = bench->stats->begun_ns < measure_ns;
+    bool is_warming_up = now < schedule->measure_ns;
     while ((bench->busy_count > 0 || has_more(schedule, now)) && now < schedule->end_ns + DRAIN_NS) {
         begin_jobs(bench, schedule);
+        if (bench->busy_count == 0 && schedule->has_no_more) {
+            return;
+        }
         uint64_t wake = earliest(stats_second_ends_ns(bench->stats), schedule->end_ns + DRAIN_NS);
         if (schedule->interval_ns != 0 && bench->busy_count < bench->options->clients && has_more(schedule, now)) {
             wake = earliest(wake, due_ns(schedule));
         }
-        wake = is_waiting ? earliest(wake, measure_ns) : wake;
+        wake = is_warming_up ? earliest(wake, schedule->measure_ns) : wake;
         transport_turn(bench->transport, wake);
         now = now_ns();
-        if (is_waiting && now >= measure_ns) {
-            stats_begin(bench->stats, measure_ns);
-            is_waiting = false;
+        if (is_warming_up && now >= schedule->measure_ns) {
+            stats_begin(bench->stats, schedule->measure_ns);
+            is_warming_up = false;
         }
         if (stats_tick(bench->stats, now)) {
             show_progress(bench, schedule);
         }
-        if (schedule->is_setup && stats_errors(bench->stats) > 0) {
+        if (schedule->is_setup && bench->stats->errors > 0) {
             return;
         }
+    }
+}
+
+/* What the setup leaves behind had its reason, which is told. */
+static void add_unfinished(struct bench *bench, const struct schedule *schedule)
+{
+    if (!schedule->is_setup) {
+        stats_add_unfinished_job(bench->stats);
     }
 }
 
@@ -191,13 +210,12 @@ static void give_up(struct bench *bench, struct schedule *schedule)
         struct client *client = &bench->clients[i];
         if (client->is_busy) {
             exchange_cancel(&client->exchange);
-            client->job.is_measured = client->job.is_measured && !schedule->is_setup;
-            end_job(client, FAILURE_TIMEOUT);
+            release(client);
+            add_unfinished(bench, schedule);
         }
     }
-    while (schedule->interval_ns != 0 && has_more(schedule, 0)) {
-        schedule->jobs++;
-        stats_add_job(bench->stats, 0, 0, 0, FAILURE_TIMEOUT);
+    for (; schedule->interval_ns != 0 && has_more(schedule, 0); schedule->jobs++) {
+        add_unfinished(bench, schedule);
     }
 }
 
@@ -238,8 +256,8 @@ static bool run_setup(struct bench *bench)
         schedule.has_no_more = false;
         stats_begin(bench->stats, now_ns());
         schedule.begun_ns = bench->stats->begun_ns;
-        run_schedule(bench, &schedule, 0);
-        if (stats_errors(bench->stats) > 0) {
+        run_schedule(bench, &schedule);
+        if (bench->stats->errors > 0) {
             fputs("minato-bench: what the load needs could not be prepared\n", stderr);
             give_up(bench, &schedule);
             stats_end(bench->stats, now_ns());
@@ -260,11 +278,12 @@ void load_run(struct bench *bench)
         stats_begin(bench->stats, begun);
         struct schedule schedule = {.next_job = scenario_job,
                                     .begun_ns = begun,
+                                    .measure_ns = measured,
                                     .end_ns = measured + (uint64_t)(options->duration_s * SECOND_NS),
                                     .interval_ns = options->rate > 0 ? (uint64_t)(SECOND_NS / options->rate) : 0,
                                     .jobs_max = options->jobs > 0 ? options->jobs : UINT64_MAX,
                                     .name = scenario_name(options->scenario)};
-        run_schedule(bench, &schedule, measured);
+        run_schedule(bench, &schedule);
         give_up(bench, &schedule);
         stats_end(bench->stats, now_ns());
     }

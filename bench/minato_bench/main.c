@@ -7,6 +7,7 @@
 
 #include "bench.h"
 #include "output.h"
+#include "report.h"
 
 enum { EXIT_GOOD = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2 };
 
@@ -20,19 +21,24 @@ static bool run(const struct options *options, struct stats *stats)
     transport_free(bench.transport);
     auth_free(bench.auth);
     image_source_free(bench.source);
-    return stats_errors(stats) == 0;
+    return stats->errors == 0;
 }
 
-static bool write_json(const struct options *options, const struct stats *stats)
+/* Into the file of that name, "-" is standard output. Without a name there is nothing to do. */
+static bool write_to(const char *name, const struct stats *stats, const struct options *options,
+                     bool (*write)(const struct stats *stats, const struct options *options, FILE *out))
 {
-    bool is_standard = strcmp(options->json, "-") == 0;
-    FILE *out = is_standard ? stdout : fopen(options->json, "w");
-    bool is_written = out != NULL && output_json(out, options, stats);
+    if (name == NULL) {
+        return true;
+    }
+    bool is_standard = strcmp(name, "-") == 0;
+    FILE *out = is_standard ? stdout : fopen(name, "w");
+    bool is_written = out != NULL && write(stats, options, out);
     if (out != NULL && !is_standard) {
         is_written = fclose(out) == 0 && is_written;
     }
     if (!is_written) {
-        fprintf(stderr, "minato-bench: cannot write %s\n", options->json);
+        fprintf(stderr, "minato-bench: cannot write %s\n", name);
     }
     return is_written;
 }
@@ -46,7 +52,8 @@ static bool show(const struct options *options, const struct stats *stats)
         }
         output_table(is_json_alone ? stderr : stdout, options, stats);
     }
-    return options->json == NULL || write_json(options, stats);
+    bool is_json_written = write_to(options->json, stats, options, output_json);
+    return write_to(options->report, stats, options, report_write) && is_json_written;
 }
 
 int main(int argc, char **argv)

@@ -115,8 +115,9 @@ static bool parse_scaled(const char *text, const char *suffixes, const double *f
         return false;
     }
     double value = strtod(text, &end);
+    bool is_plain = text + strspn(text, "0123456789.") == end; /* strtod knows more */
     const char *suffix = *end == '\0' ? suffixes : strchr(suffixes, *end);
-    if (suffix == NULL || (*end != '\0' && end[1] != '\0')) {
+    if (!is_plain || suffix == NULL || (*end != '\0' && end[1] != '\0')) {
         return false;
     }
     *ret_value = value * factors[suffix - suffixes];

@@ -19,7 +19,7 @@ void output_progress(FILE *out, const struct stats *stats, const char *phase, un
             CLEAR_LINE "%s %4zu s  %" PRIu64 " jobs/s  %" PRIu64
                        " req/s  in %.1f out %.1f MiB/s  p99 %.1f ms  %u busy  %" PRIu64 " errors",
             phase, stats->second_count, last->jobs, last->requests, (double)last->bytes_in / MIB,
-            (double)last->bytes_out / MIB, (double)last->p99_us / 1000, busy, stats_errors(stats));
+            (double)last->bytes_out / MIB, (double)last->p99_us / 1000, busy, stats->errors);
     if (last->rss_bytes > 0) {
         fprintf(out, "  server %.0f %% %.0f MiB", last->cpu_percent, (double)last->rss_bytes / MIB);
     }

@@ -16,6 +16,6 @@ void output_progress(FILE *out, const struct stats *stats, const char *phase, un
 void output_progress_end(FILE *out);
 void output_table(FILE *out, const struct options *options, const struct stats *stats);
 /* False: it could not be written. */
-bool output_json(FILE *out, const struct options *options, const struct stats *stats);
+bool output_json(const struct stats *stats, const struct options *options, FILE *out);
 
 #endif

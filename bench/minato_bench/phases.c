@@ -109,10 +109,7 @@ static bool ask_ping(struct client *client)
 
 static enum failure check_ping(struct client *client)
 {
-    long version = 0;
-    curl_easy_getinfo(client->exchange.easy, CURLINFO_HTTP_VERSION, &version);
-    bool is_http2 = version == (long)CURL_HTTP_VERSION_2_0;
-    if (client->bench->options->protocol == PROTOCOL_HTTP2 && !is_http2) {
+    if (client->bench->options->protocol == PROTOCOL_HTTP2 && !client->exchange.has_http2) {
         fputs("minato-bench: the server does not speak HTTP/2\n", stderr);
         return FAILURE_WRONG_ANSWER;
     }

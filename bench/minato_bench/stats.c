@@ -103,6 +103,7 @@ void stats_add_request(struct stats *stats, enum operation operation, uint64_t l
     add(&stats->operations[operation], latency_ns, in, out, failure);
     if (failure != FAILURE_NONE) {
         stats->current.errors++;
+        stats->errors++;
         return;
     }
     stats->current.requests++;
@@ -113,6 +114,13 @@ void stats_add_job(struct stats *stats, uint64_t latency_ns, uint64_t in, uint64
 {
     add(&stats->jobs, latency_ns, in, out, failure);
     stats->current.jobs += failure == FAILURE_NONE;
+}
+
+void stats_add_unfinished_job(struct stats *stats)
+{
+    stats->jobs.errors[FAILURE_TIMEOUT]++;
+    stats->unfinished++;
+    stats->errors++;
 }
 
 void stats_add_traffic(struct stats *stats, uint64_t in, uint64_t out)
@@ -189,21 +197,11 @@ uint64_t stats_requests(const struct stats *stats)
     return count;
 }
 
-/* A job's errors are those of its requests, but for jobs whose end was not waited for. */
 uint64_t stats_errors_of(const struct stats *stats, enum failure failure)
 {
-    uint64_t count = 0;
+    uint64_t count = failure == FAILURE_TIMEOUT ? stats->unfinished : 0;
     for (int i = 0; i < OP_COUNT; i++) {
         count += stats->operations[i].errors[failure];
-    }
-    return count > stats->jobs.errors[failure] ? count : stats->jobs.errors[failure];
-}
-
-uint64_t stats_errors(const struct stats *stats)
-{
-    uint64_t count = 0;
-    for (int i = FAILURE_NONE + 1; i < FAILURE_LIMIT; i++) {
-        count += stats_errors_of(stats, (enum failure)i);
     }
     return count;
 }

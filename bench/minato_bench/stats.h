@@ -69,6 +69,8 @@ struct stats {
     uint64_t ended_ns;
     struct tally operations[OP_COUNT];
     struct tally jobs;
+    uint64_t unfinished; /* of the jobs' errors those that are no request's */
+    uint64_t errors;     /* of requests, and unfinished */
     struct second *seconds;
     size_t second_count;
     size_t second_capacity;
@@ -95,6 +97,8 @@ void stats_end(struct stats *stats, uint64_t at_ns);
 void stats_add_request(struct stats *stats, enum operation operation, uint64_t latency_ns, uint64_t in, uint64_t out,
                        enum failure failure);
 void stats_add_job(struct stats *stats, uint64_t latency_ns, uint64_t in, uint64_t out, enum failure failure);
+/* A job whose end was not waited for, or that could not even begin. */
+void stats_add_unfinished_job(struct stats *stats);
 /* Bytes as they come and go, for the seconds; requests tell theirs when they end. */
 void stats_add_traffic(struct stats *stats, uint64_t in, uint64_t out);
 /* True when a second ended. */
@@ -103,9 +107,8 @@ uint64_t stats_second_ends_ns(const struct stats *stats);
 
 double stats_seconds(const struct stats *stats);
 uint64_t stats_requests(const struct stats *stats);
-/* Of all operations, of one failure. */
+/* Of one failure. */
 uint64_t stats_errors_of(const struct stats *stats, enum failure failure);
-uint64_t stats_errors(const struct stats *stats);
 uint64_t tally_errors(const struct tally *tally);
 
 const char *operation_name(enum operation operation);
