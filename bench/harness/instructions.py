@@ -136,7 +136,7 @@ def print_functions(counted, count):
 def main():
     parser = argparse.ArgumentParser(prog="bench/instructions.sh")
     parser.add_argument("--markdown", action="store_true")
-    parser.add_argument("--functions", type=int, metavar="N", help="the N functions that execute most, too")
+    parser.add_argument("--functions", type=int, default=0, metavar="N", help="the N functions that execute most, too")
     parser.add_argument("--rounds", type=int, default=50, help=f"of {CONNECTIONS} requests each")
     parser.add_argument("--only", choices=("filesystem", "store"))
     parser.add_argument("--minato", default=os.path.join(ROOT, "build", "release", "minato"))
@@ -149,7 +149,8 @@ def main():
                 counted.update(count(stage, SimpleNamespace(minato=arguments.minato), arguments.rounds))
     rows = rows_of(counted)
     print(format_markdown(rows) if arguments.markdown else format_text(rows))
-    print_functions(counted, arguments.functions or 0)
+    if arguments.functions:
+        print_functions(counted, arguments.functions)
     return 0
 
 
