@@ -15,15 +15,12 @@ static const struct http_error no_tunnels = {405, "UNSUPPORTED", "CONNECT is not
 
 bool http_int_is_host(struct slice host)
 {
-    static const bool may_stand[256] = {
-        ['0' ... '9'] = true, ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['-'] = true, ['.'] = true, ['_'] = true,
-        ['~'] = true,         ['%'] = true,         ['!'] = true,         ['$'] = true, ['&'] = true, ['\''] = true,
-        ['('] = true,         [')'] = true,         ['*'] = true,         ['+'] = true, [','] = true, [';'] = true,
-        ['='] = true,         [':'] = true,         ['['] = true,         [']'] = true,
-    };
-    for (size_t i = 0; i < host.len; i++)
-        if (!may_stand[(unsigned char)host.ptr[i]])
+    for (size_t i = 0; i < host.len; i++) {
+        unsigned char ch = (unsigned char)host.ptr[i];
+        bool is_alphanumeric = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z');
+        if (!is_alphanumeric && (ch == '\0' || strchr("-._~%!$&'()*+,;=:[]", ch) == NULL))
             return false;
+    }
     return true;
 }
 
