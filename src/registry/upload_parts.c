@@ -444,7 +444,10 @@ enum flow_next registry_int_parts_receive(struct flow *f)
     struct upload_parts *w = flow_owner(f);
     if (w->writer.body.source == NULL) {
         timer_stop(&w->renew);
-        return FLOW_NEXT;
+        (void)take_save(w);
+        if (w->save.state == PENDING_RUNNING) /* begun while room for the tail was waited for */
+            return registry_int_gate_wait(f, &w->writer.gate);
+        return w->writer.failure == OK ? FLOW_NEXT : flow_fail(f, w->writer.failure);
     }
     registry_int_parts_keep_lease(w, f);
     if (turn(w, f, true))
